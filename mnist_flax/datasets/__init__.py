@@ -1,0 +1,1 @@
+"""The datasets: a tfds builder each, the files it is made from, and its preparation."""

@@ -1,0 +1,28 @@
+"""What all tests share: strict JAX, and MNIST prepared once a session in a temporary folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+from mnist_flax.datasets import preparation
+
+# A missing axis is an error and not a broadcast.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tfds_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keeps every test, and the processes it starts, out of ~/tensorflow_datasets."""
+    root = tmp_path_factory.mktemp("tensorflow_datasets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(root))
+        yield root
+
+
+@pytest.fixture(scope="session")
+def data_dir(_tfds_data_dir: Path) -> Path:
+    """The folder that TFDS_DATA_DIR names, with MNIST prepared in it. Not to be changed."""
+    preparation.prepare("mnist", _tfds_data_dir)
+    return _tfds_data_dir
