@@ -1,4 +1,4 @@
-"""The assignment, to the letter: 19,114 parameters, 20 epochs, Adam, the learning rate halved after 15."""
+"""The assignment, to the letter: 19,114 parameters, 20 epochs, Adam, a halved rate after 15."""
 
 from ml_collections import ConfigDict
 
@@ -10,48 +10,60 @@ def get_config() -> ConfigDict:
     # Root of every random number: initial weights, order of the images, augmentation, dropout.
     config.seed = 0
 
-    # Name of the dataset, and the folder that holds prepared datasets. Empty: the environment
-    # variable TFDS_DATA_DIR, or ~/tensorflow_datasets.
+    # Name of the dataset: 'mnist'.
     config.dataset = "mnist"
+    # Folder of the prepared datasets. Empty: what the environment variable TFDS_DATA_DIR says,
+    # or else ~/tensorflow_datasets.
     config.data_dir = ""
-    # tfds slices: 'train[:55000]' and 'train[55000:]' make a validation split of the training set.
+    # Images to train on, as a tfds slice. 'train[:55000]' leaves the last 5,000 for validation.
     config.train_split = "train"
+    # Images to test on after every epoch, as a tfds slice; 'train[55000:]' for validation.
     config.test_split = "test"
 
-    # Images a step, over all devices. The last step of an epoch takes what is left (96 of 60,000).
+    # Images a step, over all devices. The last step of an epoch takes what is left: 96 of
+    # 60,000. A larger batch wants a larger learning_rate.
     config.batch_size = 128
+    # Epochs: how often every training image is seen.
     config.num_epochs = 20
 
     # 'adam': optax.adam with PyTorch's defaults (b1 0.9, b2 0.999, eps 1e-8).
     config.optimizer = "adam"
-    # Learning rate of the first epoch. It scales with batch_size.
+    # Learning rate of the first epoch.
     config.learning_rate = 1e-3
-    # PyTorch's StepLR: every step_size epochs the learning rate is multiplied by gamma.
+    # What the learning rate does from epoch to epoch.
     config.schedule = ConfigDict()
+    # 'step': PyTorch's StepLR.
     config.schedule.name = "step"
+    # Epochs from one change of the learning rate to the next.
     config.schedule.step_size = 15
+    # Factor of each change.
     config.schedule.gamma = 0.5
 
-    # Share of activations set to zero after each pooling and before global average pooling.
+    # The network, models.ConvNet.
     config.model = ConfigDict()
+    # Share of activations set to zero after each pooling and before global average pooling.
     config.model.dropout_rate = 0.05
 
     # torchvision's transforms, drawn anew for every image in every epoch, in this order.
     config.augment = ConfigDict()
-    # RandomApply([CenterCrop(crop_size)], crop_probability), then Resize(28). Pixels.
+    # RandomApply([CenterCrop(crop_size)], p=crop_probability): share of the images cropped.
     config.augment.crop_probability = 0.1
+    # Side of the square that is cut out and resized to 28 again, in pixels.
     config.augment.crop_size = 22
-    # RandomRotation(degrees): an angle in [-degrees, degrees].
+    # RandomRotation(degrees): angles in [-degrees, degrees].
     config.augment.degrees = 10.0
-    # ColorJitter(brightness, contrast): factors in [1 - x, 1 + x], in random order.
+    # ColorJitter(brightness, contrast), in random order: factors in [1 - x, 1 + x].
     config.augment.brightness = 0.2
+    # As brightness.
     config.augment.contrast = 0.2
-    # RandomAffine(0, (translate, translate), (scale_min, scale_max)): a share of the image's
-    # width, rounded to whole pixels; a factor.
+    # RandomAffine(0, translate): largest shift along each axis, as a share of the width; drawn
+    # evenly, then rounded to whole pixels.
     config.augment.translate = 0.1
+    # RandomAffine(scale): smallest factor of the size.
     config.augment.scale_min = 0.9
+    # RandomAffine(scale): largest factor of the size.
     config.augment.scale_max = 1.1
 
-    # Share of test images to get right. The run says whether, and at which epoch, it did.
+    # Share of the test images to get right. A run says whether, and at which epoch, it did.
     config.target_accuracy = 0.994
     return config

@@ -1,4 +1,12 @@
-"""The one exception for whatever the user, and not the program, has to put right."""
+"""What can go wrong, and the exit status and the line on stderr that each has."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+# A full disk, a quota, a limit on a file's size.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -7,3 +15,47 @@ class UserError(Exception):
     The message is one line: what was wrong, where, and what to do about it. A command prints
     it without a traceback and exits with status 2.
     """
+
+
+class TrainingError(Exception):
+    """A run that failed by itself, such as a loss that is no longer a finite number.
+
+    The message is one line. A command prints it without a traceback and exits with status 1.
+    """
+
+
+def exit_status(command: Callable[[], None]) -> int:
+    """Runs a command and answers what the user can understand with one line on stderr.
+
+    Args:
+        command: A KeyboardInterrupt that it raises may carry a message.
+
+    Returns:
+        0 if the command finished, 2 for bad input, 130 for Ctrl-C, 1 for a run that failed by
+        itself, a full disk, or a reader of the output who went away (`| head`). Whatever else
+        it raises is an error of the program and passes through, with its traceback.
+    """
+    try:
+        command()
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        return _fail(2, f"error: {error}")
+    except TrainingError as error:
+        return _fail(1, f"error: {error}")
+    except KeyboardInterrupt as interrupt:
+        return _fail(130, f"interrupted{f': {interrupt}' if str(interrupt) else ''}")
+    except BrokenPipeError:
+        # What is still buffered has no reader: without this, Python fails once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        return _fail(1, f"error: {error.strerror} while writing {error.filename or 'a file'}")
+
+
+def _fail(status: int, message: str) -> int:
+    """Prints one line, whatever the message holds."""
+    print(" ".join(message.split()), file=sys.stderr)
+    return status

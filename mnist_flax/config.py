@@ -1,0 +1,253 @@
+"""Config files: where the default is, how one is read, and what each field may hold.
+
+Nothing here imports JAX: bad input is answered before anything slow begins.
+"""
+
+import difflib
+import math
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from mnist_flax.errors import UserError
+
+DATASETS = ("mnist",)
+OPTIMIZERS = ("adam",)
+SCHEDULES = ("step",)
+
+# tfds slices: 'train', 'train[:55000]', 'train[90%:]', 'train[:100]+test'.
+_BOUND = r"(-?\d+%?)?"
+_SLICE = rf"(train|test)(\[{_BOUND}:{_BOUND}\])?"
+_SPLIT = re.compile(rf"{_SLICE}(\+{_SLICE})*")
+
+
+class Rule(NamedTuple):
+    """What one field of a config may hold.
+
+    Attributes:
+        allowed: In words, to follow 'it must be'.
+        accepts: Whether a value keeps the rule; called with any type at all.
+        kind: The type of every value that does.
+    """
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+    kind: type
+
+
+def _integer(low: int, high: float = math.inf) -> Rule:
+    """An int (a bool is none) in [low, high]."""
+    allowed = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+    return Rule(
+        f"an integer {allowed}", lambda x: type(x) is int and low <= x <= high, kind=int
+    )
+
+
+def _number(allowed: str, accepts: Callable[[float], bool]) -> Rule:
+    """A finite float, or an int (a bool is none), that `accepts`."""
+    return Rule(
+        f"a finite number {allowed}",
+        lambda x: (
+            isinstance(x, int | float)
+            and not isinstance(x, bool)
+            and abs(x) <= sys.float_info.max
+            and accepts(x)
+        ),
+        kind=float,
+    )
+
+
+def _one_of(names: tuple[str, ...]) -> Rule:
+    """One of a few strings."""
+    return Rule(
+        " or ".join(map(repr, names)), lambda x: isinstance(x, str) and x in names, kind=str
+    )
+
+
+_SHARE = _number("from 0 to 1", lambda x: 0 <= x <= 1)
+_FACTOR = _number("from 0.1 to 10", lambda x: 0.1 <= x <= 10)
+_TFDS_SPLIT = Rule(
+    "a tfds split such as 'train', 'test' or 'train[:55000]'",
+    lambda x: isinstance(x, str) and _SPLIT.fullmatch(x) is not None,
+    kind=str,
+)
+
+# Every field of a config, and nothing else: one without a line here is unknown.
+RULES: Mapping[str, Rule] = {
+    # jax.random.key drops all but 32 bits: 2**32 would silently be 0 again.
+    "seed": _integer(0, 2**32 - 1),
+    "dataset": _one_of(DATASETS),
+    "data_dir": Rule("a path, or '' for the default", lambda x: isinstance(x, str), kind=str),
+    "train_split": _TFDS_SPLIT,
+    "test_split": _TFDS_SPLIT,
+    "batch_size": _integer(1),
+    # Steps are counted in 32 bits: 10,000 epochs of 60,000 fit.
+    "num_epochs": _integer(1, 10_000),
+    "optimizer": _one_of(OPTIMIZERS),
+    "learning_rate": _number("above 0", lambda x: x > 0),
+    "schedule.name": _one_of(SCHEDULES),
+    "schedule.step_size": _integer(1, 10_000),
+    "schedule.gamma": _number("above 0, up to 1", lambda x: 0 < x <= 1),
+    "model.dropout_rate": _number("from 0 to below 1", lambda x: 0 <= x < 1),
+    "augment.crop_probability": _SHARE,
+    "augment.crop_size": _integer(1, 28),
+    "augment.degrees": _number("from 0 to 180", lambda x: 0 <= x <= 180),
+    "augment.brightness": _SHARE,
+    "augment.contrast": _SHARE,
+    "augment.translate": _SHARE,
+    "augment.scale_min": _FACTOR,
+    "augment.scale_max": _FACTOR,
+    "target_accuracy": _number("above 0, up to 1", lambda x: 0 < x <= 1),
+}
+
+
+def default_path() -> Path:
+    """The config file of the assignment: in the installed package, or else in the clone."""
+    package = Path(__file__).parent
+    installed = package / "configs" / "default.py"
+    return installed if installed.exists() else package.parent / "configs" / "default.py"
+
+
+def load(path: str | Path) -> ConfigDict:
+    """Runs a config file and returns its config, checked by `validate`.
+
+    Args:
+        path: A Python file that defines `get_config() -> ConfigDict`.
+
+    Returns:
+        The config. A whole number in a field of floats has become a float. It is locked:
+        values can change, keys cannot.
+
+    Raises:
+        UserError: The file cannot be read or run, or its config is not valid.
+    """
+    config = _run_config_file(Path(path))
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"{path}: get_config() returned a {type(config).__name__}; "
+            "it must return an ml_collections.ConfigDict"
+        )
+    try:
+        validate(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    with config.ignore_type():
+        config.update_from_flattened_dict(
+            {key: rule.kind(flatten(config)[key]) for key, rule in RULES.items()}
+        )
+    return config.lock()
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks every field of a config.
+
+    Raises:
+        UserError: A field is unknown, missing or holds what it must not. The message names
+            the field, its value and what is allowed.
+    """
+    fields = flatten(config)
+    for key in fields:
+        check_known(key)
+    for key, rule in RULES.items():
+        if key not in fields:
+            raise UserError(f"config.{key} is missing; it must be {rule.allowed}")
+        if not rule.accepts(fields[key]):
+            raise bad_value(key, fields[key])
+    low, high = fields["augment.scale_min"], fields["augment.scale_max"]
+    if low > high:
+        raise UserError(
+            f"config.augment.scale_min is {low}; it must be at most "
+            f"config.augment.scale_max, which is {high}"
+        )
+
+
+def check_known(key: str) -> None:
+    """Raises UserError if `key`, such as 'augment.degrees', is not the name of one field."""
+    if key in RULES:
+        return
+    members = [name for name in RULES if name.startswith(f"{key}.")]
+    if members:
+        raise UserError(f"config.{key} is a group; its fields are {', '.join(members)}")
+    # Also by its last part, for who forgets or mistakes the group.
+    names = {name.rpartition(".")[2]: name for name in RULES} | {name: name for name in RULES}
+    near = difflib.get_close_matches(key, names, n=1)
+    if near:
+        raise UserError(f"config.{key} is unknown; did you mean config.{names[near[0]]}?")
+    raise UserError(f"config.{key} is unknown; the fields are {', '.join(RULES)}")
+
+
+def bad_value(key: str, value: object) -> UserError:
+    """The error for a field that holds what its rule does not accept."""
+    text = " ".join(repr(value).split())
+    return UserError(f"config.{key} is {text}; it must be {RULES[key].allowed}")
+
+
+def check_batch_size(config: ConfigDict, num_train: int) -> None:
+    """Checks the one field whose range depends on the data.
+
+    Args:
+        config: A valid config.
+        num_train: Number of images in `config.train_split`.
+
+    Raises:
+        UserError: A batch is larger than the split.
+    """
+    if config.batch_size > num_train:
+        raise UserError(
+            f"config.batch_size is {config.batch_size}; it must be at most {num_train:,}, "
+            f"the number of images in config.train_split {config.train_split!r}"
+        )
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"augment": {"degrees": 5.0}} to {"augment.degrees": 5.0}; an empty group is a value."""
+    fields: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict) and len(value):
+            fields |= flatten(value, f"{prefix}{key}.")
+        else:
+            fields[f"{prefix}{key}"] = value
+    return fields
+
+
+def _run_config_file(path: Path) -> Any:
+    """Runs a file and returns what its get_config() returns; UserError says what went wrong."""
+    try:
+        source = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"the config file {path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"the config file {path} cannot be read: {error.strerror}") from None
+    # Compiled here, not imported: an import would leave a __pycache__ beside the user's file.
+    module = ModuleType("config_file")
+    module.__file__ = str(path)
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+        if not callable(getattr(module, "get_config", None)):
+            raise UserError(f"the config file {path} does not define get_config()")
+        return module.get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}{_line(path, error)}: {_describe(error)}") from error
+
+
+def _line(path: Path, error: Exception) -> str:
+    """', line 7': the innermost line of the file `path` that `error` came from, if any."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f", line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _describe(error: Exception) -> str:
+    """'ValueError: message', in one line."""
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return " ".join(f"{type(error).__name__}: {message}".split())

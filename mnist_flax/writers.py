@@ -1,0 +1,268 @@
+"""Where a run's figures go: the terminal, metrics.jsonl, TensorBoard, a picture, a summary."""
+
+import contextlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+import mnist_flax
+from mnist_flax import files, tensorboard
+from mnist_flax.config import flatten
+from mnist_flax.errors import UserError
+
+# What a run writes into its folder, and all that --overwrite removes from it.
+RUN_FILES = (
+    "metrics.jsonl",
+    "summary.json",
+    "config.json",
+    "curves.png",
+    "events.out.tfevents.*",
+)
+
+_VERSIONS = ("jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def prepare_workdir(workdir: Path, overwrite: bool = False) -> None:
+    """Makes the folder of a run and checks that a run can be written there.
+
+    Args:
+        workdir: The folder, or where it is to be made.
+        overwrite: Whether to remove the files of a run that is there already.
+
+    Raises:
+        UserError: The folder cannot be made or written, or holds a run and not `overwrite`.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir, buffering=0) as probe:
+            probe.write(b"\n")
+    except OSError as error:
+        raise UserError(
+            f"the workdir {workdir} cannot be written ({error.strerror}); choose another"
+        ) from None
+    if overwrite:
+        for pattern in RUN_FILES:
+            for path in workdir.glob(pattern):
+                path.unlink()
+    for name in ("metrics.jsonl", "summary.json"):
+        if (workdir / name).exists():
+            raise UserError(
+                f"the workdir {workdir} already holds a run ({name}); "
+                "choose another --workdir, or replace that run with --overwrite"
+            )
+
+
+class ProgressBar:
+    """The bar of one epoch, in the manner of the assignment's log."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+
+    def update(self, steps_done: int, loss: float, accuracy: float) -> None:
+        """Moves the bar.
+
+        Args:
+            steps_done: Steps of this epoch that are done, 1 to all.
+            loss: Loss of the last step.
+            accuracy: Share of this epoch's training images so far that were right, 0 to 1.
+        """
+        text = f"Train: Loss={loss:.4f} Batch_id={steps_done - 1} Accuracy={100 * accuracy:.2f}"
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(steps_done - self._bar.n)
+
+
+class RunWriter:
+    """Writes one run. Between two calls every file is complete: it can be read at any time.
+
+    Attributes:
+        wants_progress: Whether anyone sees the progress bar: whether stdout is a terminal.
+    """
+
+    def __init__(
+        self, workdir: Path, config: ConfigDict, *, steps_per_epoch: int, num_test: int
+    ) -> None:
+        """Starts a run: writes config.json.
+
+        Args:
+            workdir: A folder that holds no run; made if need be.
+            config: Goes into config.json, summary.json and TensorBoard.
+            steps_per_epoch: Length of the progress bar.
+            num_test: Number of images that are tested, to print how many were right.
+
+        Raises:
+            UserError: See `prepare_workdir`.
+        """
+        prepare_workdir(workdir)
+        self.wants_progress = sys.stdout.isatty()
+        self._workdir = workdir
+        self._config = config
+        self._steps_per_epoch = steps_per_epoch
+        self._num_test = num_test
+        self._history: list[dict[str, Any]] = []
+        # TensorBoard finds a file by the part 'tfevents'.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._events = workdir / name
+        files.replace(workdir / "config.json", _json(config.to_dict(), indent=2))
+
+    def model_table(self, table: str) -> None:
+        """Prints the table of `mnist_flax.model_table`."""
+        print(table, flush=True)
+
+    @contextlib.contextmanager
+    def epoch_bar(self, epoch: int) -> Iterator[ProgressBar]:
+        """The progress bar of one epoch, from 1; on a terminal only."""
+        if self.wants_progress:
+            print(f"Epoch {epoch}", flush=True)
+        with tqdm(
+            desc="Train",
+            total=self._steps_per_epoch,
+            disable=not self.wants_progress,
+            file=sys.stdout,
+            dynamic_ncols=True,
+        ) as bar:
+            yield ProgressBar(bar)
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Writes and prints one epoch.
+
+        Args:
+            record: The fields of metrics.jsonl: epoch (from 1), step, learning_rate,
+                train_loss, train_accuracy, test_loss, test_accuracy (0 to 1), train_seconds,
+                test_seconds, images_per_second.
+        """
+        plain = _plain(record)
+        files.append(self._workdir / "metrics.jsonl", _json(plain))
+        start = b"" if self._history else tensorboard.first_events(flatten(self._config))
+        files.append(self._events, start + tensorboard.scalar_events(plain))
+        self._history.append(plain)
+
+        right = self._right(plain)
+        test = (
+            f"Test set: Average loss: {_number(plain['test_loss'])}, "
+            f"Accuracy: {right}/{self._num_test} ({100 * right / self._num_test:.2f}%)"
+        )
+        if self.wants_progress:
+            print(f"{test}\n", flush=True)
+            return
+        train = (
+            f"Loss={_number(plain['train_loss'])} Accuracy={100 * plain['train_accuracy']:.2f}"
+        )
+        seconds = plain["train_seconds"] + plain["test_seconds"]
+        print(f"Epoch {plain['epoch']}  Train: {train}  {test}  {seconds:.1f} s", flush=True)
+
+    def close(
+        self,
+        *,
+        params: int,
+        total_seconds: float,
+        compile_seconds: float,
+        backend: str,
+        device_count: int,
+    ) -> dict[str, Any]:
+        """Ends a run of at least one epoch: curves.png, summary.json, and the verdict.
+
+        Args:
+            params: Number of the network's parameters.
+            total_seconds: From the start of the run.
+            compile_seconds: How much of that went into compilation.
+            backend: jax.default_backend().
+            device_count: jax.device_count().
+
+        Returns:
+            The content of summary.json.
+        """
+        # Matplotlib takes most of a second to import.
+        from mnist_flax.plots import draw_curves
+
+        rights = [self._right(record) for record in self._history]
+        target = self._config.target_accuracy
+        epochs = [record["epoch"] for record in self._history]
+        # A count is compared, and within rounding: 9,940 of 10,000 are 0.994.
+        needed = target * self._num_test - 1e-6
+        reached = [epoch for epoch, n in zip(epochs, rights, strict=True) if n >= needed]
+        summary = {
+            "params": params,
+            "epochs": len(epochs),
+            "final_test_accuracy": rights[-1] / self._num_test,
+            "best_test_accuracy": max(rights) / self._num_test,
+            "best_epoch": epochs[rights.index(max(rights))],
+            "first_epoch_at_target": reached[0] if reached else None,
+            "target_accuracy": target,
+            "total_seconds": total_seconds,
+            "compile_seconds": compile_seconds,
+            "backend": backend,
+            "device_count": device_count,
+            "seed": self._config.seed,
+            "versions": _versions(),
+            "config": self._config.to_dict(),
+        }
+        files.replace(self._workdir / "curves.png", draw_curves(self._history, target, params))
+        # Last: who finds it knows that the run finished.
+        files.replace(self._workdir / "summary.json", _json(summary, indent=2))
+        print(
+            f"Results: {self._workdir} (summary.json, metrics.jsonl, curves.png, TensorBoard)"
+        )
+        print(_verdict(summary), flush=True)
+        return summary
+
+    def _right(self, record: Mapping[str, Any]) -> int:
+        """Number of test images that were right: a whole number, free of float32's rounding."""
+        return round(record["test_accuracy"] * self._num_test)
+
+
+def _verdict(summary: Mapping[str, Any]) -> str:
+    """The last line of a run."""
+    target = f"{100 * summary['target_accuracy']:g} %"
+    best = f"best {100 * summary['best_test_accuracy']:.2f} % at epoch {summary['best_epoch']}"
+    final = f"final {100 * summary['final_test_accuracy']:.2f} %"
+    first = summary["first_epoch_at_target"]
+    met = f"Target of {target} met at epoch {first}" if first else f"Target of {target} not met"
+    cost = f"{summary['params']:,} parameters, {_duration(summary['total_seconds'])}"
+    return f"{met}: {best}, {final}; {cost}."
+
+
+def _duration(seconds: float) -> str:
+    """'34 s', '9 min 12 s' or '1 h 02 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _number(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.4f}"
+
+
+def _plain(value: Any) -> Any:
+    """Scalars of numpy and JAX as Python's own; NaN and infinity, which JSON lacks, as None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _json(value: Any, indent: int | None = None) -> bytes:
+    return (json.dumps(_plain(value), indent=indent, allow_nan=False) + "\n").encode()
+
+
+def _versions() -> dict[str, str]:
+    """Versions of whatever may change a result."""
+    return {
+        "mnist_flax": mnist_flax.__version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _VERSIONS},
+    }

@@ -1,0 +1,68 @@
+"""Files are complete at any time, even if the disk is full in the middle of a write."""
+
+import contextlib
+import errno
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mnist_flax import files
+
+
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Like a disk with room for files of `size` bytes: a write is cut there, the next fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_append(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    files.append(path, b"one\n")
+    files.append(path, b"two\n")
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_append_that_does_not_fit_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    files.append(path, b"x" * 900)
+    with full_disk(1000), pytest.raises(OSError, match="log") as error:
+        files.append(path, b"y" * 200)
+    assert error.value.errno == errno.EFBIG
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == b"x" * 900
+
+
+def test_replace(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    files.replace(path, b"old")
+    files.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replace_that_does_not_fit_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    files.replace(path, b"old")
+    with full_disk(1000), pytest.raises(OSError, match=r"summary\.json"):
+        files.replace(path, b"y" * 2000)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_interrupted_replace_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.replace(tmp_path / "summary.json", b"new")
+    assert not list(tmp_path.iterdir())
