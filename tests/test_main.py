@@ -1,0 +1,240 @@
+"""The command: flags, the folder of the run, and the answer to every mistake."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ml_collections import ConfigDict
+
+from mnist_flax import config as config_lib
+from mnist_flax.errors import TrainingError, UserError
+from mnist_flax.main import main
+
+Train = Callable[[ConfigDict, Path], dict[str, Any]]
+Install = Callable[[Train], None]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def install_train(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a function in the place of train.train_and_evaluate."""
+
+    def install(train: Train) -> None:
+        module = ModuleType("mnist_flax.train")
+        module.train_and_evaluate = train  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "mnist_flax.train", module)
+
+    return install
+
+
+@pytest.fixture
+def runs(install_train: Install) -> list[tuple[ConfigDict, Path]]:
+    """Replaces training; lists the config and the workdir of every run."""
+    runs: list[tuple[ConfigDict, Path]] = []
+
+    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+        runs.append((config, workdir))
+        return {}
+
+    install_train(train)
+    return runs
+
+
+def test_config_workdir_and_overrides(runs: list[tuple[ConfigDict, Path]]) -> None:
+    path = str(config_lib.default_path())
+    overrides = ["--config.num_epochs=3", "--config.augment.degrees", "15"]
+    assert main(["--config", path, "--workdir", "here", *overrides]) == 0
+    ((config, workdir),) = runs
+    expected = config_lib.load(path)
+    expected.num_epochs = 3
+    expected.augment.degrees = 15.0
+    assert config == expected
+    assert workdir == Path("here")
+    assert workdir.is_dir()
+
+
+def test_defaults(
+    runs: list[tuple[ConfigDict, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([]) == 0
+    assert main([]) == 0
+    (config, first), (_, second) = runs
+    assert config == config_lib.load(config_lib.default_path())
+    assert first != second
+    assert {first.parent, second.parent} == {Path("runs")}
+    assert re.fullmatch(r"\d{8}-\d{6}", first.name)
+    assert capsys.readouterr().out.splitlines() == [f"Workdir: {first}", f"Workdir: {second}"]
+
+
+def test_overrides_of_one_call_do_not_reach_the_next(
+    runs: list[tuple[ConfigDict, Path]],
+) -> None:
+    assert main(["--config.seed=3"]) == 0
+    assert main([]) == 0
+    assert [config.seed for config, _ in runs] == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["--config.num_epochs=0"], "config.num_epochs is 0; it must be an integer from 1 to"),
+        (["--config.num_epochs=1.5"], "config.num_epochs is '1.5'; it must be an integer"),
+        (["--config.num_epochs", "x"], "config.num_epochs is 'x'; it must be an integer"),
+        (["--config.learning_rate=nan"], "config.learning_rate is nan; it must be a finite"),
+        (["--config.num_epoch=3"], "is unknown; did you mean config.num_epochs?"),
+        (["--config.get=3"], "config.get is unknown; the fields are seed,"),
+        (["--config.augment={}"], "config.augment is a group; its fields are"),
+        (["--config.augment.degrees.x=3"], "did you mean config.augment.degrees?"),
+        (["--config.optimizer=sgd"], "config.optimizer is 'sgd'; it must be 'adam'"),
+        (["--config.seed"], "Missing value for flag --config.seed"),
+        (["--noconfig.seed"], "'noconfig.seed'"),
+        (["--config=nowhere.py"], "the config file nowhere.py does not exist"),
+        (
+            ["--config=nowhere.py", "--config.seed=3"],
+            "the config file nowhere.py does not exist",
+        ),
+        (
+            ["--config.seed=3", f"--config={config_lib.default_path()}"],
+            "before a value for --config was specified",
+        ),
+        (["--workdri=x"], "'workdri'. Did you mean: workdir"),
+        (["--workdir"], "Missing value for flag --workdir"),
+        (["--overwrite=perhaps"], "--overwrite=perhaps"),
+        (["configs/default.py"], "unexpected argument 'configs/default.py'"),
+        (["--workdir=file/run"], "the workdir file/run cannot be written (Not a directory)"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    argv: list[str],
+    line: str,
+    runs: list[tuple[ConfigDict, Path]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("file").touch()
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"error: .*\n", err)
+    assert line in err
+    assert not runs
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_no_folder_can_be_made(
+    runs: list[tuple[ConfigDict, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("runs").touch()
+    assert main([]) == 2
+    assert capsys.readouterr().err == (
+        "error: no folder can be made in runs (File exists); choose one with --workdir\n"
+    )
+    assert not runs
+
+
+def test_a_run_is_replaced_only_if_asked(
+    runs: list[tuple[ConfigDict, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir = Path("run")
+    workdir.mkdir()
+    for name in ("summary.json", "notes.txt"):
+        (workdir / name).write_text("{}")
+    assert main(["--workdir=run"]) == 2
+    assert "the workdir run already holds a run (summary.json)" in capsys.readouterr().err
+    assert not runs
+    assert main(["--workdir=run", "--overwrite"]) == 0
+    assert [path.name for path in workdir.iterdir()] == ["notes.txt"]
+    assert len(runs) == 1
+
+
+def test_bad_data_leaves_no_empty_folder(
+    install_train: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+        assert workdir.is_dir()
+        raise UserError("config.batch_size is 128; it must be at most 100")
+
+    install_train(train)
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("error: config.batch_size is 128")
+    assert not list(Path("runs").iterdir())
+
+
+def test_a_run_that_failed_keeps_its_folder(
+    install_train: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+        raise TrainingError("the loss is nan at step 12 of epoch 3")
+
+    install_train(train)
+    assert main(["--workdir=run"]) == 1
+    assert capsys.readouterr().err == "error: the loss is nan at step 12 of epoch 3\n"
+    assert Path("run").is_dir()
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_ctrl_c_says_what_is_done_and_where(
+    epochs: int, install_train: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+        if epochs:
+            (workdir / "metrics.jsonl").write_text("{}\n" * epochs)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("not reached")
+
+    install_train(train)
+    assert main(["--workdir=run"]) == 130
+    assert capsys.readouterr().err == f"interrupted: epochs done: {epochs}, in run\n"
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([flag]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "python -m mnist_flax.main --config configs/default.py --workdir" in out
+    for name in ("--config:", "--workdir:", "--[no]overwrite:"):
+        assert name in out
+    for name in config_lib.RULES:
+        assert f"--config.{name}=" in out
+    assert max(map(len, out.splitlines())) < 120
+
+
+def run_command(code: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *(["-c", code] if code else ["-m", "mnist_flax.main"]), *argv],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(config_lib.__file__).parents[1])},
+        check=False,
+    )
+
+
+def test_the_command_itself() -> None:
+    process = run_command("", "--config.num_epochs=0")
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr == (
+        "error: config.num_epochs is 0; it must be an integer from 1 to 10000\n"
+    )
+
+
+def test_bad_input_is_answered_without_importing_jax() -> None:
+    program = """
+import json, sys
+from mnist_flax.main import main
+print(json.dumps([main(sys.argv[1:]), "jax" in sys.modules, "matplotlib" in sys.modules]))
+"""
+    process = run_command(program, "--config.num_epochs=0")
+    assert json.loads(process.stdout) == [2, False, False]
