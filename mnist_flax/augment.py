@@ -1,0 +1,302 @@
+"""The assignment's augmentations on batches, equal to torchvision's on PIL images to the byte.
+
+torchvision hands PIL images to Pillow, and Pillow computes with integers: fixed-point weights
+when it resizes, 16.16 fixed-point coordinates when it rotates, truncated blends for brightness
+and contrast. Everything here does that same arithmetic on a whole batch, in int32 and float32
+only, so that the CPU, a GPU and a TPU give the same bytes and the whole of it can live inside a
+jitted training step. What each function equals is written as the Pillow call it stands for.
+
+    params = sample_params(key, len(images), config.augment)   # one draw per image
+    images = normalize(apply(images, params))                  # uint8 to float32
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from mnist_flax.pillow_geometry import SIZE, resize_taps, rotation, scaled_positions
+
+MEAN, STD = 0.1307, 0.3081  # of MNIST's training images, as the assignment rounds them
+
+
+class AugmentParams(NamedTuple):
+    """One draw per image; signs and meaning are torchvision's.
+
+    Attributes:
+        crop: bool[N], whether the centre is cropped and enlarged.
+        degrees: float32[N], rotation, counterclockwise.
+        brightness: float32[N], factor at least 0; 1 leaves the image as it is.
+        contrast: float32[N], factor at least 0; 1 leaves the image as it is.
+        brightness_first: bool[N], whether brightness comes before contrast.
+        translate: int32[N,2], shift to the right and down, in pixels.
+        scale: float32[N], magnification about the centre.
+    """
+
+    crop: jax.Array
+    degrees: jax.Array
+    brightness: jax.Array
+    contrast: jax.Array
+    brightness_first: jax.Array
+    translate: jax.Array
+    scale: jax.Array
+
+
+def sample_params(key: jax.Array, n: int, config: ConfigDict) -> AugmentParams:
+    """Draws the parameters of n images as torchvision's transforms draw them.
+
+    Args:
+        key: a JAX random key; the same key gives the same draws.
+        n: number of images.
+        config: the config's group `augment`, see configs/default.py. `crop_size` is not drawn:
+            give it to `apply`.
+
+    Returns:
+        Independent draws: crop with `crop_probability`, degrees from U(-degrees, degrees), the
+        two factors from U(max(0, 1 - x), 1 + x), their order by a fair coin, the translations
+        from U(-28 translate, 28 translate) rounded to whole pixels (half to even), which makes
+        the outermost rarer, and the scale from U(scale_min, scale_max).
+    """
+    shift = SIZE * config.translate
+    low, high = zip(
+        (0.0, 1.0),
+        (-config.degrees, config.degrees),
+        (max(0.0, 1 - config.brightness), 1 + config.brightness),
+        (max(0.0, 1 - config.contrast), 1 + config.contrast),
+        (0.0, 1.0),
+        (-shift, shift),
+        (-shift, shift),
+        (config.scale_min, config.scale_max),
+        strict=True,
+    )
+    draws = jax.random.uniform(
+        key, (n, len(low)), jnp.float32, jnp.array([low]), jnp.array([high])
+    )
+    return AugmentParams(
+        crop=draws[:, 0] < config.crop_probability,
+        degrees=draws[:, 1],
+        brightness=draws[:, 2],
+        contrast=draws[:, 3],
+        brightness_first=draws[:, 4] < 0.5,
+        translate=jnp.round(draws[:, 5:7]).astype(jnp.int32),
+        scale=draws[:, 7],
+    )
+
+
+def apply(images: jax.Array, params: AugmentParams, *, crop_size: int = 22) -> jax.Array:
+    """The assignment's transforms in its order: crop and resize, rotate, jitter, affine.
+
+    Args:
+        images: uint8[N,28,28].
+        params: one draw per image.
+        crop_size: side of the centre crop in pixels, 1 to 28; static.
+
+    Returns:
+        uint8[N,28,28].
+
+    Raises:
+        TypeError: if an array has the wrong dtype.
+        ValueError: if an array has the wrong shape, or crop_size is out of range.
+    """
+    images = crop_and_resize(images, params.crop, crop_size=crop_size)
+    images = _settle(rotate(images, params.degrees))
+    images = color_jitter(images, params.brightness, params.contrast, params.brightness_first)
+    return affine(_settle(images), params.translate, params.scale)
+
+
+def _settle(images: jax.Array) -> jax.Array:
+    """The same images, computed to the end before anything that follows uses them.
+
+    XLA on CPU drops `lax.optimization_barrier` and fuses what follows with what came before:
+    the rotation would be computed anew for the mean, for each blend and for each pixel that
+    the affine transform takes, and a batch of 128 would take 3 ms instead of 0.7. It does not
+    fuse across a scatter, and adding 0 to two pixels is the smallest one.
+    """
+    return images.at[:, jnp.array([0, 1]), 0].add(jnp.uint8(0))
+
+
+# ToTensor and Normalize have 256 possible results: those of torchvision's three float32
+# operations. XLA, left to do the arithmetic, would divide by multiplying with reciprocals.
+_UNIT = np.arange(256, dtype=np.float32) / np.float32(255)
+_NORMALIZED = (_UNIT - np.float32(MEAN)) / np.float32(STD)
+
+
+def normalize(images: jax.Array) -> jax.Array:
+    """ToTensor and Normalize: (x / 255 - 0.1307) / 0.3081, bit for bit torchvision's floats.
+
+    Args:
+        images: uint8[N,28,28].
+
+    Returns:
+        float32[N,28,28,1].
+    """
+    _check(images)
+    return jnp.asarray(_NORMALIZED)[images][..., None]
+
+
+def crop_and_resize(images: jax.Array, crop: jax.Array, *, crop_size: int = 22) -> jax.Array:
+    """CenterCrop(crop_size) and Resize(28): `Image.crop(...).resize((28, 28), BILINEAR)`.
+
+    Args:
+        images: uint8[N,28,28].
+        crop: bool[N]; where False the image stays as it is.
+        crop_size: side of the crop in pixels, 1 to 28; static.
+
+    Returns:
+        uint8[N,28,28].
+    """
+    _check(images, crop=crop)
+    if not 1 <= crop_size <= SIZE:
+        raise ValueError(f"crop_size is {crop_size}; it must be from 1 to {SIZE} pixels")
+    taps, weights = resize_taps(crop_size)
+
+    def enlarge(x: jax.Array, axis: int) -> jax.Array:
+        shape = tuple(SIZE if i == axis else 1 for i in range(3))
+        left, right = (jnp.take(x, tap, axis).astype(jnp.int32) for tap in taps)
+        fixed = left * weights[0].reshape(shape) + right * weights[1].reshape(shape)
+        return ((fixed + (1 << 21)) >> 22).astype(jnp.uint8)
+
+    # Each pass rounds to bytes, so the order, columns before rows, is part of the result.
+    resized = enlarge(enlarge(images, 2), 1)
+    return jnp.where(crop[:, None, None], resized, images)
+
+
+def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
+    """RandomRotation: `Image.rotate(degrees)`, nearest pixel, 0 outside.
+
+    Args:
+        images: uint8[N,28,28].
+        degrees: float32[N], counterclockwise; any angle.
+
+    Returns:
+        uint8[N,28,28].
+    """
+    _check(images, degrees=degrees)
+    cos, sin, x0, y0 = (c[:, None, None] for c in rotation(degrees))
+    x = (cos * _COLUMNS - sin * _ROWS + x0) >> 16
+    y = (sin * _COLUMNS + cos * _ROWS + y0) >> 16
+    return _nearest(images, x, y)
+
+
+def color_jitter(
+    images: jax.Array, brightness: jax.Array, contrast: jax.Array, brightness_first: jax.Array
+) -> jax.Array:
+    """ColorJitter(brightness, contrast): the two functions below, in the order that was drawn.
+
+    Args:
+        images: uint8[N,28,28].
+        brightness: float32[N], factor at least 0.
+        contrast: float32[N], factor at least 0.
+        brightness_first: bool[N].
+
+    Returns:
+        uint8[N,28,28].
+    """
+    _check(images, brightness=brightness, brightness_first=brightness_first)
+    # A factor of 1 changes nothing: contrast stands between two places for brightness.
+    images = adjust_brightness(images, jnp.where(brightness_first, brightness, 1))
+    images = adjust_contrast(images, contrast)
+    return adjust_brightness(images, jnp.where(brightness_first, 1, brightness))
+
+
+def adjust_brightness(images: jax.Array, brightness: jax.Array) -> jax.Array:
+    """`ImageEnhance.Brightness(image).enhance(brightness)`: a blend with black.
+
+    Args:
+        images: uint8[N,28,28].
+        brightness: float32[N], factor at least 0.
+
+    Returns:
+        uint8[N,28,28].
+    """
+    _check(images, brightness=brightness)
+    return _blend(jnp.zeros_like(brightness), images, brightness)
+
+
+def adjust_contrast(images: jax.Array, contrast: jax.Array) -> jax.Array:
+    """`ImageEnhance.Contrast(image).enhance(contrast)`: a blend with the rounded mean.
+
+    Args:
+        images: uint8[N,28,28].
+        contrast: float32[N], factor at least 0.
+
+    Returns:
+        uint8[N,28,28].
+    """
+    _check(images, contrast=contrast)
+    pixels = SIZE * SIZE
+    mean = (2 * images.astype(jnp.int32).sum((1, 2)) + pixels) // (2 * pixels)
+    return _blend(mean.astype(jnp.float32), images, contrast)
+
+
+def _blend(gray: jax.Array, images: jax.Array, factor: jax.Array) -> jax.Array:
+    """`Image.blend` of a plain gray, float32[N], with the images: truncated, not rounded."""
+    gray, factor = gray[:, None, None], factor[:, None, None]
+    change = factor * (images.astype(jnp.float32) - gray)
+    # Pillow rounds the product to float32 before it adds. Without a step in between, a compiler
+    # may fuse the two into one rounding, and factors such as 0.8 truncate differently. The clip
+    # is that step, and no result depends on it: beyond 256 every sum is cut to 0 or 255 anyway.
+    change = jnp.clip(change, -256, 256)
+    return jnp.clip(gray + change, 0, 255).astype(jnp.uint8)
+
+
+def affine(images: jax.Array, translate: jax.Array, scale: jax.Array) -> jax.Array:
+    """RandomAffine without rotation: `Image.transform((28, 28), AFFINE, ...)`, 0 outside.
+
+    Args:
+        images: uint8[N,28,28].
+        translate: int32[N,2], x and y in pixels, -28 to 28.
+        scale: float32[N], 0.25 to 4.
+
+    Returns:
+        uint8[N,28,28].
+    """
+    _check(images, translate=translate, scale=scale)
+    x = scaled_positions(translate[:, 0], scale)[:, None, :]
+    y = scaled_positions(translate[:, 1], scale)[:, :, None]
+    return _nearest(images, x, y)
+
+
+_COLUMNS = np.arange(SIZE, dtype=np.int32)[None, None, :]
+_ROWS = np.arange(SIZE, dtype=np.int32)[None, :, None]
+
+
+def _nearest(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Pixel (x, y) of each image, 0 outside; x and y int32, of a shape like [N,28,28]."""
+    inside = (x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE)
+    index = jnp.where(inside, y * SIZE + x, 0)
+    # One flat index and a mask: on CPU this gather is a vector loop; padded images or an index
+    # pair would take two to five times as long. Batched, so that devices keep their own images.
+    flat = images.reshape(-1, SIZE * SIZE)
+    pixels = jnp.take_along_axis(
+        flat, index.reshape(flat.shape), axis=1, mode="promise_in_bounds"
+    )
+    return jnp.where(inside, pixels.reshape(images.shape), 0)
+
+
+_DTYPES = {
+    "crop": jnp.bool_,
+    "degrees": jnp.float32,
+    "brightness": jnp.float32,
+    "contrast": jnp.float32,
+    "brightness_first": jnp.bool_,
+    "translate": jnp.int32,
+    "scale": jnp.float32,
+}
+
+
+def _check(images: jax.Array, **draws: jax.Array) -> None:
+    """Raises TypeError or ValueError, at trace time, unless every array is as documented."""
+    if images.dtype != jnp.uint8:
+        raise TypeError(f"images have dtype {images.dtype}; uint8 is needed")
+    if images.shape[1:] != (SIZE, SIZE):
+        raise ValueError(f"images have shape {images.shape}; (N, {SIZE}, {SIZE}) is needed")
+    for name, draw in draws.items():
+        dtype = jnp.dtype(_DTYPES[name])
+        shape = (len(images), 2) if name == "translate" else (len(images),)
+        if draw.dtype != dtype:
+            raise TypeError(f"{name} has dtype {draw.dtype}; {dtype} is needed")
+        if draw.shape != shape:
+            raise ValueError(f"{name} has shape {draw.shape}; {shape} is needed")
