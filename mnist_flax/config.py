@@ -71,7 +71,7 @@ def _one_of(names: tuple[str, ...]) -> Rule:
 
 
 _SHARE = _number("from 0 to 1", lambda x: 0 <= x <= 1)
-_FACTOR = _number("from 0.1 to 10", lambda x: 0.1 <= x <= 10)
+_FACTOR = _number("from 0.25 to 4", lambda x: 0.25 <= x <= 4)
 _TFDS_SPLIT = Rule(
     "a tfds split such as 'train', 'test' or 'train[:55000]'",
     lambda x: isinstance(x, str) and _SPLIT.fullmatch(x) is not None,

@@ -75,7 +75,9 @@ def list_layers(model: nn.Module) -> list[Layer]:
         context: nn.module.InterceptorContext,
     ) -> Any:
         output = method(*args, **kwargs)
-        called[context.module.path] = (type(context.module).__name__, output.shape[1:])
+        # Of several outputs the first is what goes on to the next layer.
+        shape = jax.tree.leaves(output)[0].shape[1:]
+        called[context.module.path] = (type(context.module).__name__, shape)
         return output
 
     def init() -> Any:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import socket
 import sys
 import tempfile
@@ -67,8 +68,10 @@ def prepare_workdir(workdir: Path, overwrite: bool = False) -> None:
 class ProgressBar:
     """The bar of one epoch, in the manner of the assignment's log."""
 
-    def __init__(self, bar: Any) -> None:
+    def __init__(self, bar: Any, wide: bool) -> None:
+        """Wraps a tqdm bar; `wide`: whether there is room for all that the log shows."""
         self._bar = bar
+        self._wide = wide
 
     def update(self, steps_done: int, loss: float, accuracy: float) -> None:
         """Moves the bar.
@@ -78,7 +81,8 @@ class ProgressBar:
             loss: Loss of the last step.
             accuracy: Share of this epoch's training images so far that were right, 0 to 1.
         """
-        text = f"Train: Loss={loss:.4f} Batch_id={steps_done - 1} Accuracy={100 * accuracy:.2f}"
+        batch = f"Batch_id={steps_done - 1} " if self._wide else ""
+        text = f"Train: Loss={loss:.4f} {batch}Accuracy={100 * accuracy:.2f}"
         self._bar.set_description_str(text, refresh=False)
         self._bar.update(steps_done - self._bar.n)
 
@@ -125,14 +129,17 @@ class RunWriter:
         """The progress bar of one epoch, from 1; on a terminal only."""
         if self.wants_progress:
             print(f"Epoch {epoch}", flush=True)
+        # By itself tqdm shows nothing on a terminal that says its size is 0, as some do.
+        columns, lines = shutil.get_terminal_size()
         with tqdm(
             desc="Train",
             total=self._steps_per_epoch,
             disable=not self.wants_progress,
             file=sys.stdout,
-            dynamic_ncols=True,
+            ncols=columns,
+            nrows=lines,
         ) as bar:
-            yield ProgressBar(bar)
+            yield ProgressBar(bar, wide=columns >= 90)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Writes and prints one epoch.

@@ -121,15 +121,20 @@ def test_lines_in_a_pipe(
     ]
 
 
+@pytest.mark.parametrize(("columns", "batch"), [(100, r"Batch_id=468 "), (80, "")])
 def test_bar_on_a_terminal(
-    tmp_path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+    columns: int,
+    batch: str,
+    tmp_path: Path,
+    config: ConfigDict,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", str(columns))
     writer = RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
     assert writer.wants_progress
     with writer.epoch_bar(1) as bar:
@@ -138,9 +143,10 @@ def test_bar_on_a_terminal(
     writer.epoch(make_record(1, 0.9949))
     lines = re.split(r"[\r\n]+", sys.stdout.getvalue().strip())
     assert lines[0] == "Epoch 1"
+    assert len(lines[-2]) <= columns
     assert re.fullmatch(
-        r"Train: Loss=0\.0033 Batch_id=468 Accuracy=99\.21: 100%\|\S+\| "
-        r"469/469 \[\d\d:\d\d<00:00, +\S+it/s\]",
+        rf"Train: Loss=0\.0033 {batch}Accuracy=99\.21: 100%\|\S+\| "
+        r"469/469 \[\d\d:\d\d<00:00, .*",
         lines[-2].strip(),
     )
     assert lines[-1] == "Test set: Average loss: 0.0165, Accuracy: 9949/10000 (99.49%)"
