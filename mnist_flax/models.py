@@ -1,14 +1,17 @@
 """The assignment's network."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mnist_flax import layers
 
-def torch_uniform(fan_in: int) -> jax.nn.initializers.Initializer:
-    """PyTorch's default for Conv2d and Linear, weight and bias: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+
+def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
+    """PyTorch's default for weights and biases: uniform within 1/sqrt(fan_in) of 0."""
 
     def init(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
         bound = fan_in**-0.5
@@ -17,29 +20,113 @@ def torch_uniform(fan_in: int) -> jax.nn.initializers.Initializer:
     return init
 
 
+class Conv(nn.Module):
+    """Convolution with stride 1 and 'SAME' padding, its bias beside it for batch norm to add.
+
+    In training batch norm takes any constant away again: adding the bias would cost a pass over
+    the largest arrays of the network and change nothing but the running mean.
+    """
+
+    features: int
+    kernel_size: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """float[N,H,W,I] to float[N,H,W,features] without the bias, and the bias."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        init = torch_uniform(shape[0] * shape[1] * shape[2])
+        kernel = self.param("kernel", init, shape)
+        bias = self.param("bias", init, (self.features,))
+        return layers.conv(x, kernel), bias
+
+
+class BatchNormReluPool(nn.Module):
+    """Batch norm, ReLU and, if `pool`, 2x2 max pooling; running statistics are PyTorch's.
+
+    Attributes:
+      pool: whether to pool.
+      momentum: share of the running statistics that a training step keeps; PyTorch's momentum
+        0.1 is 0.9 here.
+    """
+
+    pool: bool = False
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, y: jax.Array, shift: jax.Array, *, train: bool) -> jax.Array:
+        """Normalizes y + shift.
+
+        Args:
+          y: float[N,H,W,C]; H and W even if pool.
+          shift: float[C]. Its gradient in training is exactly zero.
+          train: whether to use the batch's statistics and update the running ones.
+
+        Returns:
+          float[N,H,W,C], or [N,H/2,W/2,C] if pool.
+        """
+        features = (y.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, features)
+        bias = self.param("bias", nn.initializers.zeros, features)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features)
+        running_var = self.variable("batch_stats", "var", jnp.ones, features)
+        if not train:
+            factor = scale * jax.lax.rsqrt(running_var.value + layers.EPSILON)
+            offset = bias + (shift - running_mean.value) * factor
+            z = y * factor.reshape(1, 1, 1, -1) + offset.reshape(1, 1, 1, -1)
+            return nn.relu(layers.max_pool(z) if self.pool else z)
+        out, mean, var = layers.batch_norm_relu(y, scale, bias, self.pool)
+        if not self.is_initializing():
+            # Normalization uses the biased variance, the running one is unbiased: torch's rule.
+            count = y.size // y.shape[-1]
+            new = 1 - self.momentum
+            running_mean.value += new * (mean + shift - running_mean.value)
+            running_var.value += new * (var * (count / (count - 1)) - running_var.value)
+        return out
+
+
 class ConvNet(nn.Module):
-    """conv/BN/ReLU x 6 with two poolings, global average pooling and a linear layer."""
+    """Six convolutions, each with batch norm and ReLU; two poolings; the mean; a linear layer.
+
+    The layers are the assignment's, under the assignment's names. In training, apply it with
+    mutable=['batch_stats'] and rngs={'dropout': key}.
+
+    Attributes:
+      dropout_rate: share of activations set to zero, in [0, 1).
+    """
 
     dropout_rate: float = 0.05
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """float32[N,28,28,1] normalized images to float32[N,10] logits."""
+        """Logits of a batch of images.
 
-        def block(x: jax.Array, i: int, features: int, size: int = 3) -> jax.Array:
-            init = torch_uniform(size * size * x.shape[-1])
-            x = nn.Conv(features, (size, size), kernel_init=init, bias_init=init, name=f"conv{i}")(x)
-            x = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, name=f"bn{i}")(x)
-            return nn.relu(x)
+        Args:
+          x: float32[N,28,28,1], normalized.
+          train: whether batch norm uses the batch's statistics and dropout is on.
 
-        def pool_drop(x: jax.Array) -> jax.Array:
-            return nn.Dropout(self.dropout_rate, deterministic=not train)(nn.max_pool(x, (2, 2), (2, 2)))
+        Returns:
+          float32[N,10].
+        """
 
-        x = pool_drop(block(block(x, 1, 8), 2, 16))
-        x = pool_drop(block(block(x, 3, 16), 4, 32))
-        x = block(block(x, 5, 32), 6, 32, size=1)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x).mean((1, 2))
-        init = torch_uniform(32)
+        def drop(x: jax.Array) -> jax.Array:
+            if not train or not self.dropout_rate:
+                return x
+            return layers.dropout(self.make_rng("dropout"), x, self.dropout_rate)
+
+        def block(
+            x: jax.Array, i: int, features: int, size: int = 3, *, pool: bool = False
+        ) -> jax.Array:
+            y, bias = Conv(features, size, name=f"conv{i}")(x)
+            return BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
+
+        x = block(x, 1, 8)
+        x = drop(block(x, 2, 16, pool=True))
+        x = block(x, 3, 16)
+        x = drop(block(x, 4, 32, pool=True))
+        x = block(x, 5, 32)
+        x = drop(block(x, 6, 32, 1))
+        x = x.mean((1, 2))
+        init = torch_uniform(x.shape[-1])
         return nn.Dense(10, kernel_init=init, bias_init=init, name="fc")(x)
 
 

@@ -1,0 +1,214 @@
+"""One epoch in one dispatch.
+
+Everything an epoch needs is on the device before it starts: the images, the labels, the key.
+The host asks for an epoch and gets its metrics; in between nothing crosses over.
+"""
+
+import itertools
+import time
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from ml_collections import ConfigDict
+
+from mnist_flax import augment
+from mnist_flax.input_pipeline import Split
+from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
+from mnist_flax.steps import (
+    Metrics,
+    TrainState,
+    create_model,
+    create_train_state,
+    evaluate,
+    train_step,
+)
+from mnist_flax.writers import ProgressBar
+
+# How often the progress bar moves in an epoch.
+BAR_UPDATES = 20
+
+# Stands for "none" where a step is expected.
+NO_STEP = np.int32(2**31 - 1)
+
+
+class EpochState(NamedTuple):
+    """What goes from step to step.
+
+    Attributes:
+      train: the training state.
+      metrics: over the images of this epoch so far, as each was seen in training.
+      last_loss: float32 mean loss of the last step.
+      learning_rate: float32, of the last step.
+      first_non_finite: int32, the first step of the run with a loss that was not finite.
+    """
+
+    train: TrainState
+    metrics: Metrics
+    last_loss: jax.Array
+    learning_rate: jax.Array
+    first_non_finite: jax.Array
+
+
+def start_epoch(
+    state: TrainState, key: jax.Array, epoch: jax.Array, num_images: int
+) -> tuple[EpochState, jax.Array, jax.Array]:
+    """Draws an epoch's order.
+
+    Args:
+      state: the training state.
+      key: the run's root key.
+      epoch: from 1; 0 belongs to the initial weights.
+      num_images: size of the training split.
+
+    Returns:
+      The epoch's state; int32[num_images], the order; the key that each step folds for itself.
+    """
+    order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
+    order = jax.random.permutation(order_key, num_images)
+    zero = jnp.zeros((), jnp.float32)
+    return EpochState(state, Metrics.empty(), zero, zero, jnp.array(NO_STEP)), order, step_key
+
+
+def one_step(
+    epoch: EpochState,
+    split: Split,
+    indices: jax.Array,
+    key: jax.Array,
+    config: ConfigDict,
+) -> EpochState:
+    """Gathers a batch, augments it, takes a step and adds up the metrics.
+
+    Args:
+      epoch: the epoch so far.
+      split: the training split, on the device.
+      indices: int[N], the images of the batch.
+      key: PRNG key of this step.
+      config: uses augment, learning_rate and schedule.
+    """
+    augment_key, dropout_key = jax.random.split(key)
+    labels = split.labels[indices]
+    draws = augment.sample_params(augment_key, len(indices), config.augment)
+    images = augment.apply(split.images[indices], draws, crop_size=config.augment.crop_size)
+    learning_rate_fn = create_learning_rate_fn(
+        config, -(-len(split.labels) // config.batch_size)
+    )
+    state, outputs = train_step(
+        epoch.train,
+        augment.normalize(images),
+        labels,
+        dropout_key,
+        model=create_model(config),
+        optimizer=create_optimizer(config, learning_rate_fn),
+    )
+    loss = outputs["loss"].mean()
+    return EpochState(
+        state,
+        epoch.metrics.merge(Metrics.single_from_model_output(labels=labels, **outputs)),
+        loss,
+        jnp.asarray(learning_rate_fn(epoch.train.step), jnp.float32),
+        jnp.where(
+            jnp.isfinite(loss),
+            epoch.first_non_finite,
+            jnp.minimum(epoch.first_non_finite, state.step),
+        ),
+    )
+
+
+def full_steps(
+    epoch: EpochState,
+    split: Split,
+    order: jax.Array,
+    key: jax.Array,
+    start: jax.Array,
+    stop: jax.Array,
+    config: ConfigDict,
+) -> EpochState:
+    """Steps start to stop - 1 of an epoch, each with a whole batch, in one dispatch."""
+
+    def body(step: jax.Array, epoch: EpochState) -> EpochState:
+        first = step * config.batch_size
+        indices = lax.dynamic_slice_in_dim(order, first, config.batch_size)
+        return one_step(epoch, split, indices, jax.random.fold_in(key, step), config)
+
+    return lax.fori_loop(start, stop, body, epoch)
+
+
+def last_step(
+    epoch: EpochState, split: Split, order: jax.Array, key: jax.Array, config: ConfigDict
+) -> EpochState:
+    """The step that takes what is left of an epoch's images, fewer than a batch."""
+    steps = len(order) // config.batch_size
+    indices = order[steps * config.batch_size :]
+    return one_step(epoch, split, indices, jax.random.fold_in(key, steps), config)
+
+
+class Programs:
+    """The programs of a run, each compiled once, before the first step.
+
+    Attributes:
+      seconds: how long compilation took.
+    """
+
+    def __init__(self, config: ConfigDict, train: Split, test: Split) -> None:
+        """Compiles for the shapes of two splits that are on the device."""
+        begin = time.perf_counter()
+        n = len(train.labels)
+        self._train, self._test = train, test
+        self._steps, self._rest = divmod(n, config.batch_size)
+
+        state = jax.eval_shape(
+            partial(create_train_state, config=config, num_images=n), jax.random.key(0)
+        )
+        index = jax.ShapeDtypeStruct((), jnp.int32)
+        self.create = (
+            jax.jit(partial(create_train_state, config=config, num_images=n))
+            .lower(jax.random.key(0))
+            .compile()
+        )
+        start = jax.jit(partial(start_epoch, num_images=n), donate_argnums=0)
+        epoch, order, key = jax.eval_shape(start, state, jax.random.key(0), index)
+        self._start = start.lower(state, jax.random.key(0), index).compile()
+        steps = jax.jit(partial(full_steps, config=config), donate_argnums=0)
+        self._full = steps.lower(epoch, train, order, key, index, index).compile()
+        if self._rest:
+            last = jax.jit(partial(last_step, config=config), donate_argnums=0)
+            self._last = last.lower(epoch, train, order, key).compile()
+        self._evaluate = jax.jit(partial(evaluate, config=config)).lower(state, test).compile()
+        self.seconds = time.perf_counter() - begin
+
+    def train_epoch(
+        self, state: TrainState, key: jax.Array, number: int, bar: ProgressBar | None
+    ) -> EpochState:
+        """Trains on every image once.
+
+        Args:
+          state: the training state; its buffers are taken over.
+          key: the run's root key.
+          number: of the epoch, from 1.
+          bar: told of progress several times; None: the host does nothing in between.
+        """
+        epoch, order, key = self._start(state, key, np.int32(number))
+        parts = min(BAR_UPDATES, self._steps) if bar else 1
+        bounds = [self._steps * i // parts for i in range(parts + 1)]
+        for begin, end in itertools.pairwise(bounds):
+            epoch = self._full(epoch, self._train, order, key, np.int32(begin), np.int32(end))
+            if bar:
+                bar.update(end, *_progress(epoch))
+        if self._rest:
+            epoch = self._last(epoch, self._train, order, key)
+            if bar:
+                bar.update(self._steps + 1, *_progress(epoch))
+        return epoch
+
+    def evaluate(self, state: TrainState) -> Metrics:
+        """Metrics of the test split."""
+        return self._evaluate(state, self._test)
+
+
+def _progress(epoch: EpochState) -> tuple[float, float]:
+    loss, metrics = jax.device_get((epoch.last_loss, epoch.metrics))
+    return float(loss), metrics.accuracy.total / metrics.accuracy.count

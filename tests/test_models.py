@@ -1,0 +1,143 @@
+"""The network: its tree, its size, its modes."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mnist_flax import config as config_lib
+from mnist_flax import models, steps
+
+CONFIGS = sorted(config_lib.default_path().parent.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def variables():
+    model = models.ConvNet()
+    return model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_has_fewer_than_20_000_parameters(path):
+    config = config_lib.load(path)
+    state = jax.eval_shape(lambda key: steps.create_train_state(key, config), jax.random.key(0))
+    assert models.count_params(state.params) < 20_000
+
+
+def test_default_has_19_114_parameters(variables):
+    assert models.count_params(variables["params"]) == 19_114
+
+
+def test_tree(variables):
+    shapes = jax.tree.map(jnp.shape, variables)
+    widths = {1: (1, 8), 2: (8, 16), 3: (16, 16), 4: (16, 32), 5: (32, 32), 6: (32, 32)}
+    params = {"fc": {"kernel": (32, 10), "bias": (10,)}}
+    batch_stats = {}
+    for i, (inputs, features) in widths.items():
+        size = 1 if i == 6 else 3
+        params[f"conv{i}"] = {"kernel": (size, size, inputs, features), "bias": (features,)}
+        params[f"bn{i}"] = {"scale": (features,), "bias": (features,)}
+        batch_stats[f"bn{i}"] = {"mean": (features,), "var": (features,)}
+    assert shapes == {"params": params, "batch_stats": batch_stats}
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv4", "conv5", "fc"])
+def test_initial_weights_are_pytorchs(layer):
+    def init(seed):
+        x = jnp.zeros((1, 28, 28, 1))
+        return models.ConvNet().init(jax.random.key(seed), x, train=False)["params"][layer]
+
+    fan_in = {"conv1": 9, "conv4": 144, "conv5": 288, "fc": 32}[layer]
+    bound = 1 / math.sqrt(fan_in)
+    for name in ("kernel", "bias"):
+        values = np.concatenate([init(seed)[name].ravel() for seed in range(8)])
+        assert np.abs(values).max() <= bound
+        # A uniform variable's standard deviation, and its own sampling error.
+        sd = bound / math.sqrt(3)
+        assert abs(values.mean()) < 5 * sd / math.sqrt(values.size)
+        assert abs(values.std() - sd) < 5 * sd / math.sqrt(values.size)
+
+
+def linen_twin(variables, x):
+    """The same network from Linen's own layers, without dropout, in training."""
+
+    class Twin(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            for i, (features, size, pool) in enumerate(
+                [(8, 3, 0), (16, 3, 1), (16, 3, 0), (32, 3, 1), (32, 3, 0), (32, 1, 0)], 1
+            ):
+                x = nn.Conv(features, (size, size), name=f"conv{i}")(x)
+                x = nn.BatchNorm(False, momentum=0.9, epsilon=1e-5, name=f"bn{i}")(x)
+                x = nn.relu(x)
+                x = nn.max_pool(x, (2, 2), (2, 2)) if pool else x
+            return nn.Dense(10, name="fc")(x.mean((1, 2)))
+
+    return Twin().apply(variables, x, mutable=["batch_stats"])
+
+
+def test_training_mode_is_linens_network(variables):
+    x = jax.random.normal(jax.random.key(1), (8, 28, 28, 1))
+    model = models.ConvNet(dropout_rate=0.0)
+    logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
+    expected, expected_updates = linen_twin(variables, x)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    for i in range(1, 7):
+        got, want = (u["batch_stats"][f"bn{i}"] for u in (updates, expected_updates))
+        np.testing.assert_allclose(got["mean"], want["mean"], atol=1e-5)
+        # Linen keeps the biased variance, PyTorch and we the unbiased one.
+        count = 8 * {1: 28, 2: 28, 3: 14, 4: 14, 5: 7, 6: 7}[i] ** 2
+        unbiased = 0.9 + (want["var"] - 0.9) * count / (count - 1)
+        np.testing.assert_allclose(got["var"], unbiased, atol=1e-5)
+
+
+def test_gradient_is_linens(variables):
+    # In float64: in float32 the rounding of a layer flips a ReLU or two in the next.
+    with jax.enable_x64(True):
+        variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
+        x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1), jnp.float64)
+        model = models.ConvNet(dropout_rate=0.0)
+
+        def ours(params):
+            tree = variables | {"params": params}
+            return jnp.square(
+                model.apply(tree, x, train=True, mutable=["batch_stats"])[0]
+            ).sum()
+
+        def linens(params):
+            return jnp.square(linen_twin(variables | {"params": params}, x)[0]).sum()
+
+        got, want = (jax.grad(f)(variables["params"]) for f in (ours, linens))
+        for i in range(1, 7):
+            # Batch norm takes a bias away again: zero, where Linen has the rounding of a zero.
+            assert not got[f"conv{i}"].pop("bias").any()
+            assert np.abs(want[f"conv{i}"].pop("bias")).max() < 1e-12
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), got, want)
+
+
+def test_evaluation_leaves_the_state_alone_and_needs_no_key(variables):
+    x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1))
+    model = models.ConvNet()
+    logits, updates = model.apply(variables, x, train=False, mutable=["batch_stats"])
+    jax.tree.map(
+        np.testing.assert_array_equal, updates["batch_stats"], variables["batch_stats"]
+    )
+    # Each image by itself.
+    np.testing.assert_allclose(
+        model.apply(variables, x[:1], train=False), logits[:1], atol=1e-5
+    )
+
+
+def test_training_drops_out(variables):
+    x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1))
+
+    def logits(key):
+        return models.ConvNet(dropout_rate=0.5).apply(
+            variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+        )[0]
+
+    np.testing.assert_array_equal(logits(jax.random.key(0)), logits(jax.random.key(0)))
+    assert (logits(jax.random.key(0)) != logits(jax.random.key(1))).any()
