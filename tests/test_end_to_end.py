@@ -1,0 +1,98 @@
+"""The command, as a person types it, on a little of the real data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+METRICS = {
+    "epoch",
+    "step",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "train_seconds",
+    "test_seconds",
+    "images_per_second",
+}
+SUMMARY = {
+    "params",
+    "epochs",
+    "final_test_accuracy",
+    "best_test_accuracy",
+    "best_epoch",
+    "first_epoch_at_target",
+    "target_accuracy",
+    "total_seconds",
+    "compile_seconds",
+    "backend",
+    "device_count",
+    "seed",
+    "versions",
+    "config",
+}
+SMALL = ["--config.train_split=train[:2560]", "--config.test_split=test[:1000]"]
+
+
+def run(*arguments, cwd=None):
+    command = [sys.executable, "-W", "error:::mnist_flax", "-m", "mnist_flax.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    config = Path(__file__).parents[1] / "configs" / "default.py"
+    overrides = [*SMALL, "--config.num_epochs=3", "--config.target_accuracy=0.5"]
+    return workdir, run("--config", str(config), "--workdir", str(workdir), *overrides)
+
+
+def test_the_command_trains(finished):
+    workdir, result = finished
+    assert result.returncode == 0, result.stderr
+    metrics = [
+        json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert all(set(m) == METRICS for m in metrics)
+    assert [m["epoch"] for m in metrics] == [1, 2, 3]
+    assert [m["step"] for m in metrics] == [20, 40, 60]
+    # It learns: from 2.3, the loss of a guess.
+    assert metrics[-1]["train_loss"] < 1.7
+    assert metrics[-1]["train_loss"] < metrics[0]["train_loss"]
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert set(summary) == SUMMARY
+    assert (workdir / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list(workdir.glob("events.out.tfevents.*"))
+
+
+def test_what_the_command_prints(finished):
+    _, result = finished
+    lines = result.stdout.splitlines()
+    assert sum("19,114" in line for line in lines) == 2  # the table's total, the verdict
+    epochs = [line for line in lines if line.startswith("Epoch ")]
+    assert len(epochs) == 3
+    assert "Test set: Average loss: " in epochs[0]
+    assert lines[-1].startswith("Target of 50 % ")
+    assert result.stderr == ""
+
+
+def test_a_second_run_in_the_same_workdir_is_refused(finished):
+    workdir, _ = finished
+    before = (workdir / "metrics.jsonl").read_bytes()
+    result = run("--workdir", str(workdir), *SMALL)
+    assert result.returncode == 2
+    assert "already holds a run" in result.stderr
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_without_a_workdir_a_fresh_one_is_made_and_named(data_dir, tmp_path):
+    small = ["--config.train_split=train[:64]", "--config.test_split=test[:64]"]
+    result = run(*small, "--config.num_epochs=1", "--config.batch_size=32", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (workdir,) = (tmp_path / "runs").iterdir()
+    assert f"runs/{workdir.name}" in result.stdout
+    assert (workdir / "summary.json").exists()

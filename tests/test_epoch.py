@@ -1,0 +1,167 @@
+"""An epoch: which images, in which order, in how many programs, with which numbers."""
+
+import jax
+import jax.monitoring
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mnist_flax import augment, epoch, input_pipeline, models, steps
+from mnist_flax import config as config_lib
+from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
+
+# 5 steps of 64 and one of 30.
+NUM_TRAIN, NUM_TEST, BATCH = 350, 700, 64
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@pytest.fixture(scope="module")
+def compilations():
+    """Counts compilations from here on; jax.monitoring has no way to take a listener out."""
+    count = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *args, **kwargs: count.append(name) if name == _COMPILED else None
+    )
+    return count
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = config_lib.load(config_lib.default_path())
+    config.batch_size = BATCH
+    return config
+
+
+@pytest.fixture(scope="module")
+def splits(data_dir):
+    names = f"train[:{NUM_TRAIN}]", f"test[:{NUM_TEST}]"
+    return jax.device_put([input_pipeline.load(name, data_dir) for name in names])
+
+
+@pytest.fixture(scope="module")
+def programs(config, splits, compilations):
+    return epoch.Programs(config, *splits)
+
+
+def fresh_state(programs):
+    return programs.create(jax.random.key(7))
+
+
+class RecordingBar:
+    def __init__(self):
+        self.updates = []
+
+    def update(self, *args):
+        self.updates.append(args)
+
+
+def test_a_run_compiles_each_program_once(config, splits, compilations):
+    jax.random.key(0), np.int32(0)
+    before = len(compilations)
+    programs = epoch.Programs(config, *splits)
+    # Weights, an epoch's start, its full steps, its last step, evaluation.
+    assert len(compilations) - before == 5
+    state = fresh_state(programs)
+    before = len(compilations)
+    for number in (1, 2):
+        state = programs.train_epoch(state, jax.random.key(0), number, None).train
+        jax.block_until_ready(programs.evaluate(state))
+    assert len(compilations) == before
+
+
+def test_an_epoch_sees_every_image_once(programs):
+    result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, None)
+    assert int(result.train.step) == 6
+    assert int(result.metrics.accuracy.count) == NUM_TRAIN
+    assert int(result.first_non_finite) == epoch.NO_STEP
+
+
+def test_orders_are_permutations_and_differ_by_epoch_and_key(config):
+    state = steps.create_train_state(jax.random.key(0), config)
+
+    def order(seed, number):
+        return np.asarray(epoch.start_epoch(state, jax.random.key(seed), number, NUM_TRAIN)[1])
+
+    orders = [order(0, 1), order(0, 2), order(1, 1)]
+    for a in orders:
+        np.testing.assert_array_equal(np.sort(a), np.arange(NUM_TRAIN))
+    assert not any((orders[a] == orders[b]).all() for a in range(3) for b in range(a))
+    np.testing.assert_array_equal(orders[0], order(0, 1))
+
+
+def test_the_same_key_gives_the_same_bits(programs):
+    runs = [
+        programs.train_epoch(fresh_state(programs), jax.random.key(3), 1, None)
+        for _ in range(2)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *runs)
+
+
+def test_a_progress_bar_changes_no_bit(programs):
+    bar = RecordingBar()
+    watched = programs.train_epoch(fresh_state(programs), jax.random.key(3), 1, bar)
+    alone = programs.train_epoch(fresh_state(programs), jax.random.key(3), 1, None)
+    jax.tree.map(np.testing.assert_array_equal, watched, alone)
+    assert [update[0] for update in bar.updates] == [1, 2, 3, 4, 5, 6]
+    loss, accuracy = bar.updates[-1][1:]
+    assert loss == float(alone.last_loss)
+    assert accuracy == pytest.approx(float(alone.metrics.compute()["accuracy"]))
+
+
+def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
+    """The loop in one dispatch against Python's, a step at a time."""
+    root, train = jax.random.key(3), splits[0]
+    in_one = programs.train_epoch(fresh_state(programs), root, 2, None)
+
+    model = steps.create_model(config)
+    optimizer = create_optimizer(config, create_learning_rate_fn(config, 6))
+
+    @jax.jit
+    def step(state, indices, key):
+        augment_key, dropout_key = jax.random.split(key)
+        draws = augment.sample_params(augment_key, len(indices), config.augment)
+        images = augment.normalize(augment.apply(train.images[indices], draws))
+        labels = train.labels[indices]
+        return steps.train_step(
+            state, images, labels, dropout_key, model=model, optimizer=optimizer
+        )
+
+    state = fresh_state(programs)
+    state, order, key = epoch.start_epoch(state, root, 2, NUM_TRAIN)
+    state, losses = state.train, []
+    for i in range(6):
+        indices = order[i * BATCH : (i + 1) * BATCH]
+        state, outputs = step(state, indices, jax.random.fold_in(key, i))
+        losses.append(outputs["loss"])
+    # Adam's steps are of the size of the learning rate even where a gradient is rounding.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4),
+        in_one.train.params,
+        state.params,
+    )
+    mean = float(jnp.concatenate(losses).mean())
+    assert float(in_one.metrics.compute()["loss"]) == pytest.approx(mean, rel=1e-4)
+
+
+def test_evaluation_counts_every_test_image_once(programs):
+    metrics = programs.evaluate(fresh_state(programs))
+    assert int(metrics.accuracy.count) == NUM_TEST
+
+
+def test_the_first_loss_that_is_not_finite_is_found(programs):
+    state = fresh_state(programs)
+    state.params["fc"]["bias"] = state.params["fc"]["bias"].at[0].set(jnp.inf)
+    result = programs.train_epoch(state, jax.random.key(0), 1, None)
+    assert int(result.first_non_finite) == 1
+
+
+def test_an_epoch_without_a_rest_has_no_last_step(config, splits):
+    config = config.copy_and_resolve_references()
+    config.batch_size = 70
+    programs = epoch.Programs(config, *splits)
+    bar = RecordingBar()
+    result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, bar)
+    assert int(result.metrics.accuracy.count) == NUM_TRAIN
+    assert bar.updates[-1][0] == 5
+    assert models.count_params(result.train.params) == 19_114

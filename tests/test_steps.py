@@ -1,0 +1,80 @@
+"""One step of training, one of evaluation, and the metrics of a split."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mnist_flax import augment, input_pipeline, models, steps
+from mnist_flax import config as config_lib
+from mnist_flax.input_pipeline import Split
+
+
+@pytest.fixture(scope="module")
+def config():
+    return config_lib.load(config_lib.default_path())
+
+
+@pytest.fixture(scope="module")
+def state(config):
+    return steps.create_train_state(jax.random.key(0), config)
+
+
+@pytest.fixture(scope="module")
+def split(data_dir):
+    return jax.device_put(input_pipeline.load("test[:1300]", data_dir))
+
+
+def test_step_is_gradient_descent_on_the_mean_loss(state, split):
+    images, labels = augment.normalize(split.images[:8]), split.labels[:8]
+    model, optimizer = models.ConvNet(dropout_rate=0.0), optax.sgd(0.1)
+    state = state._replace(opt_state=optimizer.init(state.params))
+
+    def loss(params):
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        logits, _ = model.apply(variables, images, train=True, mutable=["batch_stats"])
+        return -jax.nn.log_softmax(logits)[jnp.arange(8), labels].mean()
+
+    after, outputs = steps.train_step(
+        state, images, labels, jax.random.key(0), model=model, optimizer=optimizer
+    )
+    assert after.step == state.step + 1
+    assert float(outputs["loss"].mean()) == pytest.approx(float(loss(state.params)), rel=1e-5)
+    expected = jax.tree.map(
+        lambda p, g: p - 0.1 * g, state.params, jax.grad(loss)(state.params)
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.params, expected
+    )
+    assert (after.batch_stats["bn1"]["mean"] != state.batch_stats["bn1"]["mean"]).any()
+
+
+@pytest.mark.parametrize("n", [1, 499, 500, 501, 1300])
+def test_every_image_of_a_split_counts_exactly_once(state, split, config, n):
+    part = Split(split.images[:n], split.labels[:n])
+    metrics = jax.jit(steps.evaluate, static_argnames="config")(
+        state, part, config=_Static(config)
+    )
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    logits = models.ConvNet().apply(variables, augment.normalize(part.images), train=False)
+    right = int((logits.argmax(-1) == part.labels).sum())
+    losses = -jax.nn.log_softmax(logits)[jnp.arange(n), part.labels]
+    assert int(metrics.accuracy.count) == int(metrics.loss.count) == n
+    assert int(metrics.accuracy.total) == right
+    assert float(metrics.compute()["loss"]) == pytest.approx(float(losses.mean()), rel=1e-5)
+
+
+class _Static:
+    """A config that jit can take as a static argument."""
+
+    def __init__(self, config):
+        self.model = config.model
+
+
+def test_weights_depend_on_the_key_alone(config):
+    def weights(seed):
+        return steps.create_train_state(jax.random.key(seed), config).params
+
+    jax.tree.map(np.testing.assert_array_equal, weights(0), weights(0))
+    assert (weights(0)["conv1"]["kernel"] != weights(1)["conv1"]["kernel"]).all()
