@@ -1,0 +1,158 @@
+"""Weights to and from the PyTorch original, by the names of its state_dict.
+
+Nothing here imports PyTorch: a state_dict is a mapping of names to arrays. Two layouts differ:
+a convolution's weight is [O,I,H,W] there and [H,W,I,O] here, a linear layer's [O,I] there and
+[I,O] here. Batch norm's arrays are the same; both keep the unbiased running variance.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from mnist_flax.errors import UserError
+from mnist_flax.models import ConvNet
+
+# In the order of the original's state_dict.
+_LAYERS = (*(f"{kind}{i}" for i in range(1, 7) for kind in ("conv", "bn")), "fc")
+# Collection and name here, name there.
+_NAMES = (
+    ("params", "kernel", "weight"),
+    ("params", "scale", "weight"),
+    ("params", "bias", "bias"),
+    ("batch_stats", "mean", "running_mean"),
+    ("batch_stats", "var", "running_var"),
+)
+_COUNTER = "num_batches_tracked"
+# By the number of dimensions: the axes here that become the axes there, and the way back.
+_TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+_FROM_TORCH = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
+
+
+class _Entry(NamedTuple):
+    """One array of the state_dict, and the path and shape it has here: () for a counter."""
+
+    torch_name: str
+    torch_shape: tuple[int, ...]
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+def from_state_dict(
+    state_dict: Mapping[str, Any],
+) -> dict[str, dict[str, dict[str, jax.Array]]]:
+    """Variables of `ConvNet` from the state_dict of the PyTorch original.
+
+    Args:
+      state_dict: every array of the original, `bnN.num_batches_tracked` included, by its name:
+        anything that `np.asarray` takes, tensors on the CPU too. Any float type.
+
+    Returns:
+      {'params': ..., 'batch_stats': ...}, float32. They share no memory with the state_dict.
+
+    Raises:
+      UserError: an entry is missing, has another shape or type, or holds NaN or infinity; or
+        one is there that the original does not have. It names the first.
+    """
+    entries = _entries()
+    shapes = {entry.torch_name: entry.torch_shape for entry in entries}
+    arrays = _checked("state_dict", state_dict, shapes)
+    flat = {}
+    for entry in entries:
+        if entry.path:
+            array = arrays[entry.torch_name]
+            flat[entry.path] = jnp.array(array.transpose(_FROM_TORCH[array.ndim]))
+    return traverse_util.unflatten_dict(flat)
+
+
+def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The state_dict of the PyTorch original from variables of `ConvNet`.
+
+    Args:
+      variables: {'params': ..., 'batch_stats': ...}, of arrays of any float type.
+
+    Returns:
+      Every entry of the original, in its order: float32, and int64[] of zero for each
+      `bnN.num_batches_tracked`, which batch norm here does not count, nor PyTorch's use with a
+      fixed momentum. C-contiguous and writable: with `torch.from_numpy` on each, it loads with
+      strict=True.
+
+    Raises:
+      UserError: as for `from_state_dict`.
+    """
+    leaves, _ = jax.tree.flatten_with_path(variables)
+    found = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
+    entries = _entries()
+    shapes = {"/".join(entry.path): entry.shape for entry in entries if entry.path}
+    arrays = _checked("variables", found, shapes)
+    state_dict = {}
+    for entry in entries:
+        if entry.path:
+            array = arrays["/".join(entry.path)]
+            state_dict[entry.torch_name] = array.transpose(_TO_TORCH[array.ndim]).copy("C")
+        else:
+            state_dict[entry.torch_name] = np.zeros((), np.int64)
+    return state_dict
+
+
+def _entries() -> list[_Entry]:
+    """Every array of the original, in the order of its state_dict, shaped as in `ConvNet`."""
+    images = jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
+    tree = jax.eval_shape(partial(ConvNet().init, train=False), jax.random.key(0), images)
+    shapes = {path: x.shape for path, x in traverse_util.flatten_dict(tree).items()}
+    entries = []
+    for layer in _LAYERS:
+        for collection, name, torch_name in _NAMES:
+            path = (collection, layer, name)
+            if path in shapes:
+                shape = shapes[path]
+                torch_shape = tuple(shape[axis] for axis in _TO_TORCH[len(shape)])
+                entries.append(_Entry(f"{layer}.{torch_name}", torch_shape, path, shape))
+        if ("batch_stats", layer, "mean") in shapes:
+            entries.append(_Entry(f"{layer}.{_COUNTER}", (), (), ()))
+    return entries
+
+
+def _checked(
+    what: str, found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """The arrays of `found` as float32 (counters: as they are), if all is as it should be."""
+    extra = next((name for name in found if name not in shapes), None)
+    arrays = {}
+    for name, shape in shapes.items():
+        if name not in found:
+            other = "" if extra is None else f"; it has {extra!r} instead"
+            raise _unfit(what, f"{name!r} of shape {list(shape)} is missing{other}")
+        arrays[name] = _array(what, name, found[name], shape)
+    if extra is not None:
+        raise _unfit(what, f"{extra!r} is no entry of this network")
+    return arrays
+
+
+def _array(what: str, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _unfit(what, f"{name!r} cannot be read as an array: {error}") from error
+    if array.shape != shape:
+        raise _unfit(what, f"{name!r} has shape {list(array.shape)}, expected {list(shape)}")
+    if name.endswith(_COUNTER):
+        if not jnp.issubdtype(array.dtype, jnp.integer):
+            raise _unfit(what, f"{name!r} has type {array.dtype}, expected an integer")
+        return array
+    if not jnp.issubdtype(array.dtype, jnp.floating):  # jnp's: NumPy's knows no bfloat16
+        raise _unfit(what, f"{name!r} has type {array.dtype}, expected float32")
+    with np.errstate(over="ignore"):  # a float64 too large is infinite then, and not accepted
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise _unfit(what, f"{name!r} holds a value that is not finite in float32")
+    return array
+
+
+def _unfit(what: str, why: str) -> UserError:
+    why = " ".join(why.split())
+    return UserError(f"{what}: {why}; give all weights of the assignment's network, no others")

@@ -1,0 +1,153 @@
+"""The same network, weights and batches as PyTorch: the same logits, losses and weights.
+
+The reference is fixtures/torch_parity.npz, which PyTorch made (fixtures/make_torch_fixture.py).
+
+Ten steps are compared in both precisions, because float32 alone cannot tell a mistake from
+rounding. Adam divides each gradient by its own size, so that a gradient of nothing but
+rounding still moves its weight by up to a learning rate a step: PyTorch in float32 differs from
+PyTorch in float64 by up to 0.0016 of a tensor, and by up to 0.016 in the channels_last layout
+(the norm of the difference over the norm; bn2.bias). In float64 every tensor must agree.
+
+The biases of the convolutions are the extreme of that. Batch norm takes them away, so their
+gradient is zero: here exactly, in PyTorch up to rounding, and there they drift, by up to
+0.07 of their norm in ten steps, without any effect on the training loss. The float32
+test leaves them out.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from mnist_flax import augment, config, input_pipeline, optimizers, torch_interop
+from mnist_flax.models import ConvNet
+
+FIXTURE = Path(__file__).parent / "fixtures" / "torch_parity.npz"
+STEPS_PER_EPOCH = 469
+CONV_BIASES = {f"conv{i}.bias" for i in range(1, 7)}
+
+
+@pytest.fixture(scope="module")
+def torch_run() -> dict[str, np.ndarray]:
+    with np.load(FIXTURE, allow_pickle=False) as file:
+        return dict(file)
+
+
+def arrays(torch_run: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays of one state_dict of the fixture."""
+    return {
+        name.removeprefix(f"{prefix}/"): x
+        for name, x in torch_run.items()
+        if name.startswith(f"{prefix}/") and not name.endswith("/losses")
+    }
+
+
+def ten_steps(
+    torch_run: Mapping[str, np.ndarray], data_dir: Path, dtype: type
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The losses of the fixture's ten steps in `dtype`, and the state_dict after them."""
+    split = input_pipeline.load("train", data_dir)
+    images = np.asarray(augment.normalize(split.images[torch_run["batch_indices"].ravel()]))
+    variables = torch_interop.from_state_dict(arrays(torch_run, "before"))
+    model = ConvNet(dropout_rate=0.0)
+    optimizer = optax.adam(1e-3)
+
+    @jax.jit
+    def step(params, batch_stats, opt_state, x, labels):
+        def loss_fn(params):
+            logits, updated = model.apply(
+                {"params": params, "batch_stats": batch_stats},
+                x,
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": jax.random.key(0)},
+            )
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            return losses.mean(), updated["batch_stats"]
+
+        (loss, batch_stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        updates, opt_state = optimizer.update(grads, opt_state)
+        return optax.apply_updates(params, updates), batch_stats, opt_state, loss
+
+    losses = []
+    with jax.enable_x64(dtype is np.float64):
+        params, stats = jax.tree.map(
+            lambda x: x.astype(dtype), (variables["params"], variables["batch_stats"])
+        )
+        opt_state = optimizer.init(params)
+        batches = images.astype(dtype).reshape(10, 128, 28, 28, 1)
+        for x, indices in zip(batches, torch_run["batch_indices"], strict=True):
+            params, stats, opt_state, loss = step(
+                params, stats, opt_state, x, split.labels[indices]
+            )
+            assert loss.dtype == dtype
+            losses.append(float(loss))
+    after = torch_interop.to_state_dict({"params": params, "batch_stats": stats})
+    return np.array(losses), after
+
+
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """||actual - expected|| / ||expected||."""
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
+
+
+def test_logits_with_the_weights_of_pytorch(torch_run, data_dir) -> None:
+    images = input_pipeline.load("test", data_dir).images[torch_run["eval_indices"]]
+    variables = torch_interop.from_state_dict(arrays(torch_run, "before"))
+    logits = ConvNet().apply(variables, augment.normalize(images), train=False)
+    np.testing.assert_allclose(logits, torch_run["eval_logits"], rtol=0, atol=1e-4)
+
+
+def test_ten_adam_steps_in_float64(torch_run, data_dir) -> None:
+    losses, after = ten_steps(torch_run, data_dir, np.float64)
+    np.testing.assert_allclose(losses, torch_run["float64/losses"], rtol=0, atol=1e-6)
+    expected = arrays(torch_run, "float64")
+    errors = {
+        name: relative_error(after[name], x)
+        for name, x in expected.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert len(errors) == 38
+    assert {name: error for name, error in errors.items() if error > 1e-6} == {}
+
+
+def test_ten_adam_steps_in_float32(torch_run, data_dir) -> None:
+    losses, after = ten_steps(torch_run, data_dir, np.float32)
+    np.testing.assert_allclose(losses, torch_run["float32/losses"], rtol=0, atol=1e-3)
+    expected = arrays(torch_run, "float32")
+    # All as one vector: the rounding of its small tensors is not what is compared here.
+    weights = [
+        name
+        for name in expected
+        if name.endswith((".weight", ".bias")) and name not in CONV_BIASES
+    ]
+    assert len(weights) == 20
+    assert (
+        relative_error(
+            np.concatenate([after[name].ravel() for name in weights]),
+            np.concatenate([expected[name].ravel() for name in weights]),
+        )
+        < 1e-3
+    )
+    # A running variance does not depend on a bias, unlike a running mean.
+    for i in range(1, 7):
+        name = f"bn{i}.running_var"
+        assert relative_error(after[name], expected[name]) < 1e-2, name
+    before = arrays(torch_run, "before")
+    for name in CONV_BIASES:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+def test_learning_rate_of_40_epochs(torch_run) -> None:
+    settings = config.load(config.default_path())
+    settings.num_epochs = 40
+    schedule = optimizers.create_learning_rate_fn(settings, STEPS_PER_EPOCH)
+    expected = torch_run["learning_rates"]
+    assert len(expected) == 40
+    first = [float(schedule(epoch * STEPS_PER_EPOCH)) for epoch in range(40)]
+    last = [float(schedule((epoch + 1) * STEPS_PER_EPOCH - 1)) for epoch in range(40)]
+    np.testing.assert_allclose(first, expected, rtol=1e-6)
+    np.testing.assert_allclose(last, expected, rtol=1e-6)
