@@ -12,6 +12,7 @@ Exit status: 0 if the run finished, 2 for bad input, 130 for Ctrl-C, 1 for any o
 
 import contextlib
 import itertools
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -51,9 +52,11 @@ def _train(argv: list[str]) -> None:
     print(f"Workdir: {workdir}", flush=True)
     try:
         # JAX takes a second to import: bad input has had its answer by now.
+        from mnist_flax import compilation_cache
         from mnist_flax.train import train_and_evaluate
 
-        train_and_evaluate(config, workdir)
+        compilation_cache.enable()
+        train_and_evaluate(config, workdir, overwrite=values.overwrite)
     except KeyboardInterrupt:
         metrics = workdir / "metrics.jsonl"
         epochs = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
@@ -152,4 +155,9 @@ def _make_fresh_workdir(parent: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status == 130:
+        # The device is still at the interrupted epoch: a normal exit would wait for its end.
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -65,7 +65,7 @@ def from_state_dict(
     for entry in entries:
         if entry.path:
             array = arrays[entry.torch_name]
-            flat[entry.path] = jnp.array(array.transpose(_FROM_TORCH[array.ndim]))
+            flat[entry.path] = jnp.asarray(array.transpose(_FROM_TORCH[array.ndim]))
     return traverse_util.unflatten_dict(flat)
 
 

@@ -18,12 +18,15 @@ from mnist_flax.writers import RunWriter
 __all__ = ["TrainState", "create_train_state", "train_and_evaluate", "train_step"]
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str | Path, *, overwrite: bool = False
+) -> dict[str, Any]:
     """A run: trains the network of a config and tests it after every epoch.
 
     Args:
       config: what to do; see configs/default.py.
       workdir: where to write; see writers.RunWriter.
+      overwrite: whether to replace a run that the workdir holds.
 
     Returns:
       The content of summary.json.
@@ -45,6 +48,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any
         config,
         steps_per_epoch=-(-num_train // config.batch_size),
         num_test=num_test,
+        overwrite=overwrite,
     )
     writer.model_table(model_table(create_model(config)))
 
@@ -58,7 +62,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any
             epoch = programs.train_epoch(
                 state, root, number, bar if writer.wants_progress else None
             )
-            jax.block_until_ready(epoch)
+            _wait(epoch.last_loss)
         train_end = time.perf_counter()
         state = epoch.train
         tested = jax.block_until_ready(programs.evaluate(state))
@@ -94,3 +98,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any
         backend=jax.default_backend(),
         device_count=jax.device_count(),
     )
+
+
+def _wait(array: jax.Array) -> None:
+    """Waits for an array; unlike block_until_ready, it lets Ctrl-C through at once."""
+    while not array.is_ready():  # type: ignore[attr-defined]
+        time.sleep(0.002)

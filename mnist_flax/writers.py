@@ -40,7 +40,7 @@ def prepare_workdir(workdir: Path, overwrite: bool = False) -> None:
 
     Args:
         workdir: The folder, or where it is to be made.
-        overwrite: Whether to remove the files of a run that is there already.
+        overwrite: Whether the folder may hold a run. It stays until the next one starts.
 
     Raises:
         UserError: The folder cannot be made or written, or holds a run and not `overwrite`.
@@ -54,9 +54,7 @@ def prepare_workdir(workdir: Path, overwrite: bool = False) -> None:
             f"the workdir {workdir} cannot be written ({error.strerror}); choose another"
         ) from None
     if overwrite:
-        for pattern in RUN_FILES:
-            for path in workdir.glob(pattern):
-                path.unlink()
+        return
     for name in ("metrics.jsonl", "summary.json"):
         if (workdir / name).exists():
             raise UserError(
@@ -95,7 +93,13 @@ class RunWriter:
     """
 
     def __init__(
-        self, workdir: Path, config: ConfigDict, *, steps_per_epoch: int, num_test: int
+        self,
+        workdir: Path,
+        config: ConfigDict,
+        *,
+        steps_per_epoch: int,
+        num_test: int,
+        overwrite: bool = False,
     ) -> None:
         """Starts a run: writes config.json.
 
@@ -104,11 +108,15 @@ class RunWriter:
             config: Goes into config.json, summary.json and TensorBoard.
             steps_per_epoch: Length of the progress bar.
             num_test: Number of images that are tested, to print how many were right.
+            overwrite: Whether to replace the run that the folder holds.
 
         Raises:
             UserError: See `prepare_workdir`.
         """
-        prepare_workdir(workdir)
+        prepare_workdir(workdir, overwrite)
+        for pattern in RUN_FILES:
+            for path in workdir.glob(pattern):
+                path.unlink()
         self.wants_progress = sys.stdout.isatty()
         self._workdir = workdir
         self._config = config

@@ -14,9 +14,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture(scope="session", autouse=True)
 def _tfds_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keeps every test, and the processes it starts, out of ~/tensorflow_datasets."""
+    """Keeps every test, and the processes it starts, out of the user's home."""
     root = tmp_path_factory.mktemp("tensorflow_datasets")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("TFDS_DATA_DIR", str(root))
         yield root
 

@@ -44,7 +44,7 @@ def runs(install_train: Install) -> list[tuple[ConfigDict, Path]]:
     """Replaces training; lists the config and the workdir of every run."""
     runs: list[tuple[ConfigDict, Path]] = []
 
-    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
         runs.append((config, workdir))
         return {}
 
@@ -161,7 +161,7 @@ def test_a_run_is_replaced_only_if_asked(
 def test_bad_data_leaves_no_empty_folder(
     install_train: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
         assert workdir.is_dir()
         raise UserError("config.batch_size is 128; it must be at most 100")
 
@@ -174,7 +174,7 @@ def test_bad_data_leaves_no_empty_folder(
 def test_a_run_that_failed_keeps_its_folder(
     install_train: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
         raise TrainingError("the loss is nan at step 12 of epoch 3")
 
     install_train(train)
@@ -187,7 +187,7 @@ def test_a_run_that_failed_keeps_its_folder(
 def test_ctrl_c_says_what_is_done_and_where(
     epochs: int, install_train: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
         if epochs:
             (workdir / "metrics.jsonl").write_text("{}\n" * epochs)
         os.kill(os.getpid(), signal.SIGINT)

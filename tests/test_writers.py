@@ -243,8 +243,12 @@ def test_overwrite_removes_the_run_and_nothing_else(tmp_path: Path, config: Conf
     write_run(tmp_path, config, [0.99])
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
+    before = {path.name for path in tmp_path.iterdir()}
     prepare_workdir(tmp_path, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "other"}
+    assert {path.name for path in tmp_path.iterdir()} == before
+    RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1, overwrite=True)
+    after = {path.name for path in tmp_path.iterdir()}
+    assert after == {"notes.txt", "other", "config.json"}
 
 
 def test_workdir_is_made_with_its_parents(tmp_path: Path) -> None:
