@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,9 +109,10 @@ def test_compiled_programs_are_kept(finished):
 def test_ctrl_c_keeps_the_epochs_done(data_dir, tmp_path):
     overrides = ["--config.train_split=train[:2560]", "--config.num_epochs=1000"]
     command = [sys.executable, "-m", "mnist_flax.main", "--workdir", str(tmp_path), *overrides]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as p:
+    # A shell starts what it runs in the background with SIGINT ignored.
+    handle = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=handle) as p:
         # Each line is printed once the epoch is on record; the next epoch is under way.
         next(line for line in p.stdout if line.startswith("Epoch 2"))
         p.send_signal(signal.SIGINT)

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -154,7 +154,6 @@ def test_a_run_is_replaced_only_if_asked(
     assert "the workdir run already holds a run (summary.json)" in capsys.readouterr().err
     assert not runs
     assert main(["--workdir=run", "--overwrite"]) == 0
-    assert [path.name for path in workdir.iterdir()] == ["notes.txt"]
     assert len(runs) == 1
 
 
@@ -183,6 +182,15 @@ def test_a_run_that_failed_keeps_its_folder(
     assert Path("run").is_dir()
 
 
+@pytest.fixture
+def _sigint() -> Iterator[None]:
+    """A shell starts what it runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_sigint")
 @pytest.mark.parametrize("epochs", [0, 3])
 def test_ctrl_c_says_what_is_done_and_where(
     epochs: int, install_train: Install, capsys: pytest.CaptureFixture[str]
