@@ -101,16 +101,22 @@ def _draw_accuracy(
     def percent(height: np.ndarray) -> np.ndarray:
         return 100 - np.exp(-height)
 
-    label = f"target {target:g}"
+    label = f"target {target:g} %"
     (reached,) = np.nonzero(test >= target - 1e-6)
     train, test = np.minimum(train, _MOST_PERCENT), np.minimum(test, _MOST_PERCENT)
     target = min(target, _MOST_PERCENT)
     _draw_lines(axes, epochs, train, test)
     if len(reached):
         first = reached[0]
-        label += f", first at epoch {epochs[first]}"
-        axes.plot(
-            epochs[first], test[first], "o", color=_TARGET, markersize=9, fillstyle="none"
+        at = (epochs[first], test[first])
+        axes.plot(*at, "o", color=_TARGET, markersize=9, fillstyle="none")
+        axes.annotate(
+            f"epoch {epochs[first]}",
+            at,
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+            color=_TARGET,
         )
     axes.axhline(target, color=_TARGET, linewidth=1.2, linestyle="--")
     axes.annotate(
