@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -107,12 +106,15 @@ def test_compiled_programs_are_kept(finished):
 
 
 def test_ctrl_c_keeps_the_epochs_done(data_dir, tmp_path):
-    overrides = ["--config.train_split=train[:2560]", "--config.num_epochs=1000"]
-    command = [sys.executable, "-m", "mnist_flax.main", "--workdir", str(tmp_path), *overrides]
     # A shell starts what it runs in the background with SIGINT ignored.
-    handle = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    code = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('mnist_flax.main', run_name='__main__')"
+    )
+    overrides = ["--config.train_split=train[:2560]", "--config.num_epochs=1000"]
+    command = [sys.executable, "-c", code, "--workdir", str(tmp_path), *overrides]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=handle) as p:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as p:
         # Each line is printed once the epoch is on record; the next epoch is under way.
         next(line for line in p.stdout if line.startswith("Epoch 2"))
         p.send_signal(signal.SIGINT)
