@@ -3,10 +3,12 @@
 Examples:
   python -m mnist_flax.main
   python -m mnist_flax.main --config configs/default.py --workdir runs/first
+  python -m mnist_flax.main --workdir runs/first --resume
   python -m mnist_flax.main --config.num_epochs=2 --config.augment.degrees=15
 
-A run writes into its folder: metrics.jsonl, a line an epoch; at the end curves.png and
-summary.json; config.json; and an event file, for `tensorboard --logdir runs`.
+A run writes into its folder: config.json; after every epoch a line of metrics.jsonl and a
+checkpoint, of which the latest and the best stay; at the end curves.png and summary.json; and
+an event file, for `tensorboard --logdir runs`.
 Exit status: 0 if the run finished, 2 for bad input, 130 for Ctrl-C, 1 for any other failure.
 """
 
@@ -48,7 +50,7 @@ def _train(argv: list[str]) -> None:
     config_lib.validate(config)
     fresh = values.workdir is None
     workdir = _make_fresh_workdir(Path("runs")) if fresh else Path(values.workdir)
-    prepare_workdir(workdir, values.overwrite)
+    prepare_workdir(workdir, values.overwrite or values.resume)
     print(f"Workdir: {workdir}", flush=True)
     try:
         # JAX takes a second to import: bad input has had its answer by now.
@@ -56,7 +58,7 @@ def _train(argv: list[str]) -> None:
         from mnist_flax.train import train_and_evaluate
 
         compilation_cache.enable()
-        train_and_evaluate(config, workdir, overwrite=values.overwrite)
+        train_and_evaluate(config, workdir, overwrite=values.overwrite, resume=values.resume)
     except KeyboardInterrupt:
         metrics = workdir / "metrics.jsonl"
         epochs = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
@@ -87,6 +89,9 @@ def _define_flags(command: list[str]) -> flags.FlagValues:
         "workdir", None, "Folder of the run. If not given, a new one in runs/.", values
     )
     flags.DEFINE_bool("overwrite", False, "Replace the run that the workdir holds.", values)
+    flags.DEFINE_bool(
+        "resume", False, "Go on with the run that the workdir holds, if any.", values
+    )
     return values
 
 
@@ -111,6 +116,8 @@ def _parse(argv: list[str]) -> flags.FlagValues:
         raise UserError(f"{error}") from None
     except flags.Error as error:
         raise UserError(f"{error} (--help lists the flags)") from None
+    if values.resume and values.overwrite:
+        raise UserError("--resume and --overwrite exclude each other; choose one")
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}; a config file goes after --config")
     return values

@@ -1,25 +1,28 @@
 """A run, from config to summary."""
 
+import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from mnist_flax import checkpoints, input_pipeline, models
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline, models
+from mnist_flax.checkpoints import Checkpoints
 from mnist_flax.epoch import NO_STEP, Programs
 from mnist_flax.errors import TrainingError
 from mnist_flax.model_table import model_table
 from mnist_flax.steps import TrainState, create_model, create_train_state, train_step
-from mnist_flax.writers import RunWriter
+from mnist_flax.writers import RunWriter, prepare_workdir
 
 __all__ = ["TrainState", "create_train_state", "train_and_evaluate", "train_step"]
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: str | Path, *, overwrite: bool = False
+    config: ConfigDict, workdir: str | Path, *, overwrite: bool = False, resume: bool = False
 ) -> dict[str, Any]:
     """A run: trains the network of a config and tests it after every epoch.
 
@@ -27,6 +30,8 @@ def train_and_evaluate(
       config: what to do; see configs/default.py.
       workdir: where to write; see writers.RunWriter.
       overwrite: whether to replace a run that the workdir holds.
+      resume: whether to go on with a run that the workdir holds, after its latest checkpoint.
+        It ends as it would have without the interruption, bit for bit.
 
     Returns:
       The content of summary.json.
@@ -43,61 +48,81 @@ def train_and_evaluate(
     ]
     num_train, num_test = (len(split.labels) for split in splits)
     config_lib.check_batch_size(config, num_train)
-    writer = RunWriter(
-        Path(workdir),
-        config,
-        steps_per_epoch=-(-num_train // config.batch_size),
-        num_test=num_test,
-        overwrite=overwrite,
-    )
-    writer.model_table(model_table(create_model(config)))
-
-    programs = Programs(config, *jax.device_put(splits))
-    root = jax.random.key(config.seed)
-    state = programs.create(jax.random.fold_in(root, 0))
-    num_params = models.count_params(state.params)
-    for number in range(1, config.num_epochs + 1):
-        epoch_begin = time.perf_counter()
-        with writer.epoch_bar(number) as bar:
-            epoch = programs.train_epoch(
-                state, root, number, bar if writer.wants_progress else None
-            )
-            _wait(epoch.last_loss)
-        train_end = time.perf_counter()
-        state = epoch.train
-        tested = jax.block_until_ready(programs.evaluate(state))
-        test_end = time.perf_counter()
-        step, learning_rate, first_non_finite, trained, tested = jax.device_get(
-            (state.step, epoch.learning_rate, epoch.first_non_finite, epoch.metrics, tested)
+    workdir = Path(workdir)
+    prepare_workdir(workdir, overwrite or resume)
+    if overwrite:
+        shutil.rmtree(workdir / checkpoints.FOLDER, ignore_errors=True)
+    with Checkpoints(workdir) as saved:
+        root = jax.random.key(config.seed)
+        create = partial(create_train_state, config=config, num_images=num_train)
+        history: list[dict[str, Any]] = []
+        if saved.epochs:
+            checkpoints.check_same_config(workdir, config)
+            like = jax.eval_shape(create, root)
+            state, history = saved.restore(saved.epochs[-1], like)
+        writer = RunWriter(
+            workdir,
+            config,
+            steps_per_epoch=-(-num_train // config.batch_size),
+            num_test=num_test,
+            history=history,
         )
-        if first_non_finite != NO_STEP:
-            raise TrainingError(
-                f"the loss of step {first_non_finite} (epoch {number}) is not finite; "
-                "try a smaller config.learning_rate"
-            )
-        train_metrics, test_metrics = trained.compute(), tested.compute()
-        writer.epoch(
-            {
-                "epoch": number,
-                "step": int(step),
-                # The shortest number that is this float32: 0.001, not 0.0010000000474974513.
-                "learning_rate": float(str(learning_rate)),
-                "train_loss": float(train_metrics["loss"]),
-                "train_accuracy": float(train_metrics["accuracy"]),
-                "test_loss": float(test_metrics["loss"]),
-                "test_accuracy": float(test_metrics["accuracy"]),
-                "train_seconds": train_end - epoch_begin,
-                "test_seconds": test_end - train_end,
-                "images_per_second": num_train / (train_end - epoch_begin),
-            }
-        )
+        writer.model_table(model_table(create_model(config)))
+        if history:
+            print(f"Resumed after epoch {len(history)}.", flush=True)
+        programs = Programs(config, *jax.device_put(splits))
+        if not history:
+            state = programs.create(jax.random.fold_in(root, 0))
+        for number in range(len(history) + 1, config.num_epochs + 1):
+            state, record = _train_and_test(programs, state, root, number, writer)
+            record["images_per_second"] = num_train / record["train_seconds"]
+            writer.epoch(record)
+            saved.save(state, writer.history)
+    earlier = sum(record["train_seconds"] + record["test_seconds"] for record in history)
     return writer.close(
-        params=num_params,
-        total_seconds=time.perf_counter() - begin,
+        params=models.count_params(state.params),
+        total_seconds=earlier + time.perf_counter() - begin,
         compile_seconds=programs.seconds,
         backend=jax.default_backend(),
         device_count=jax.device_count(),
     )
+
+
+def _train_and_test(
+    programs: Programs, state: TrainState, root: jax.Array, number: int, writer: RunWriter
+) -> tuple[TrainState, dict[str, Any]]:
+    """One epoch: the next state, and all but one of the fields of its line in metrics.jsonl."""
+    begin = time.perf_counter()
+    with writer.epoch_bar(number) as bar:
+        epoch = programs.train_epoch(
+            state, root, number, bar if writer.wants_progress else None
+        )
+        _wait(epoch.last_loss)
+    train_end = time.perf_counter()
+    state = epoch.train
+    test_metrics = jax.block_until_ready(programs.evaluate(state))
+    test_end = time.perf_counter()
+    step, learning_rate, first_non_finite, train_metrics, test_metrics = jax.device_get(
+        (state.step, epoch.learning_rate, epoch.first_non_finite, epoch.metrics, test_metrics)
+    )
+    if first_non_finite != NO_STEP:
+        raise TrainingError(
+            f"the loss of step {first_non_finite} (epoch {number}) is not finite; "
+            "try a smaller config.learning_rate"
+        )
+    trained, tested = train_metrics.compute(), test_metrics.compute()
+    return state, {
+        "epoch": number,
+        "step": int(step),
+        # The shortest number that is this float32: 0.001, not 0.0010000000474974513.
+        "learning_rate": float(str(learning_rate)),
+        "train_loss": float(trained["loss"]),
+        "train_accuracy": float(trained["accuracy"]),
+        "test_loss": float(tested["loss"]),
+        "test_accuracy": float(tested["accuracy"]),
+        "train_seconds": train_end - begin,
+        "test_seconds": test_end - train_end,
+    }
 
 
 def _wait(array: jax.Array) -> None:

@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,12 @@ def prepare_workdir(workdir: Path, overwrite: bool = False) -> None:
         ) from None
     if overwrite:
         return
-    for name in ("metrics.jsonl", "summary.json"):
+    for name in ("metrics.jsonl", "summary.json", "checkpoints"):
         if (workdir / name).exists():
             raise UserError(
                 f"the workdir {workdir} already holds a run ({name}); "
-                "choose another --workdir, or replace that run with --overwrite"
+                "choose another --workdir, go on with that run with --resume, "
+                "or replace it with --overwrite"
             )
 
 
@@ -90,6 +91,7 @@ class RunWriter:
 
     Attributes:
         wants_progress: Whether anyone sees the progress bar: whether stdout is a terminal.
+        history: The epochs so far, as lines of metrics.jsonl.
     """
 
     def __init__(
@@ -99,21 +101,17 @@ class RunWriter:
         *,
         steps_per_epoch: int,
         num_test: int,
-        overwrite: bool = False,
+        history: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Starts a run: writes config.json.
+        """Starts a run, or goes on with one: writes config.json and what is in `history`.
 
         Args:
-            workdir: A folder that holds no run; made if need be.
+            workdir: A folder that `prepare_workdir` accepted. Its run's files are replaced.
             config: Goes into config.json, summary.json and TensorBoard.
             steps_per_epoch: Length of the progress bar.
             num_test: Number of images that are tested, to print how many were right.
-            overwrite: Whether to replace the run that the folder holds.
-
-        Raises:
-            UserError: See `prepare_workdir`.
+            history: The epochs that are done, as lines of metrics.jsonl.
         """
-        prepare_workdir(workdir, overwrite)
         for pattern in RUN_FILES:
             for path in workdir.glob(pattern):
                 path.unlink()
@@ -122,11 +120,20 @@ class RunWriter:
         self._config = config
         self._steps_per_epoch = steps_per_epoch
         self._num_test = num_test
-        self._history: list[dict[str, Any]] = []
+        self.history: list[dict[str, Any]] = []
         # TensorBoard finds a file by the part 'tfevents'.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self._events = workdir / name
         files.replace(workdir / "config.json", _json(config.to_dict(), indent=2))
+        for record in history:
+            self._record(dict(record))
+
+    def _record(self, record: dict[str, Any]) -> None:
+        """Adds one epoch to metrics.jsonl and to the event file."""
+        files.append(self._workdir / "metrics.jsonl", _json(record))
+        start = b"" if self.history else tensorboard.first_events(flatten(self._config))
+        files.append(self._events, start + tensorboard.scalar_events(record))
+        self.history.append(record)
 
     def model_table(self, table: str) -> None:
         """Prints the table of `mnist_flax.model_table`."""
@@ -158,11 +165,7 @@ class RunWriter:
                 test_seconds, images_per_second.
         """
         plain = _plain(record)
-        files.append(self._workdir / "metrics.jsonl", _json(plain))
-        start = b"" if self._history else tensorboard.first_events(flatten(self._config))
-        files.append(self._events, start + tensorboard.scalar_events(plain))
-        self._history.append(plain)
-
+        self._record(plain)
         right = self._right(plain)
         test = (
             f"Test set: Average loss: {_number(plain['test_loss'])}, "
@@ -201,9 +204,9 @@ class RunWriter:
         # Matplotlib takes most of a second to import.
         from mnist_flax.plots import draw_curves
 
-        rights = [self._right(record) for record in self._history]
+        rights = [self._right(record) for record in self.history]
         target = self._config.target_accuracy
-        epochs = [record["epoch"] for record in self._history]
+        epochs = [record["epoch"] for record in self.history]
         # A count is compared, and within rounding: 9,940 of 10,000 are 0.994.
         needed = target * self._num_test - 1e-6
         reached = [epoch for epoch, n in zip(epochs, rights, strict=True) if n >= needed]
@@ -223,7 +226,7 @@ class RunWriter:
             "versions": _versions(),
             "config": self._config.to_dict(),
         }
-        files.replace(self._workdir / "curves.png", draw_curves(self._history, target, params))
+        files.replace(self._workdir / "curves.png", draw_curves(self.history, target, params))
         # Last: who finds it knows that the run finished.
         files.replace(self._workdir / "summary.json", _json(summary, indent=2))
         print(

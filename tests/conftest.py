@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from mnist_flax import compilation_cache
 from mnist_flax.datasets import preparation
 
 # A missing axis is an error and not a broadcast.
@@ -18,6 +19,8 @@ def _tfds_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("tensorflow_datasets")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Many tests start a run of the same shapes: it is compiled once.
+        compilation_cache.enable()
         patch.setenv("TFDS_DATA_DIR", str(root))
         yield root
 

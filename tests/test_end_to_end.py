@@ -124,3 +124,23 @@ def test_ctrl_c_keeps_the_epochs_done(data_dir, tmp_path):
     assert epochs[:2] == [1, 2]
     assert stderr == f"interrupted: epochs done: {len(epochs)}, in {tmp_path}\n"
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_a_killed_run_resumes_to_the_same_end(finished, tmp_path):
+    whole, _ = finished
+    overrides = [*SMALL, "--config.num_epochs=3", "--config.target_accuracy=0.5"]
+    arguments = ["--workdir", str(tmp_path), "--resume", *overrides]
+    command = [sys.executable, "-m", "mnist_flax.main", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        next(line for line in process.stdout if line.startswith("Epoch 2"))
+        process.kill()
+    assert not (tmp_path / "summary.json").exists()
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert any(line.startswith("Resumed after epoch ") for line in result.stdout.splitlines())
+
+    def figures(workdir):
+        lines = [json.loads(x) for x in (workdir / "metrics.jsonl").open()]
+        return [[line[key] for key in ("epoch", "train_loss", "test_loss")] for line in lines]
+
+    assert figures(tmp_path) == figures(whole)

@@ -44,7 +44,9 @@ def runs(install_train: Install) -> list[tuple[ConfigDict, Path]]:
     """Replaces training; lists the config and the workdir of every run."""
     runs: list[tuple[ConfigDict, Path]] = []
 
-    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
+    def train(
+        config: ConfigDict, workdir: Path, *, overwrite: bool, resume: bool
+    ) -> dict[str, Any]:
         runs.append((config, workdir))
         return {}
 
@@ -157,10 +159,25 @@ def test_a_run_is_replaced_only_if_asked(
     assert len(runs) == 1
 
 
+def test_a_run_is_resumed_only_if_asked(
+    runs: list[tuple[ConfigDict, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run", "checkpoints").mkdir(parents=True)
+    assert main(["--workdir=run"]) == 2
+    assert "the workdir run already holds a run (checkpoints)" in capsys.readouterr().err
+    assert main(["--workdir=run", "--resume", "--overwrite"]) == 2
+    assert "--resume and --overwrite exclude each other" in capsys.readouterr().err
+    assert not runs
+    assert main(["--workdir=run", "--resume"]) == 0
+    assert len(runs) == 1
+
+
 def test_bad_data_leaves_no_empty_folder(
     install_train: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
+    def train(
+        config: ConfigDict, workdir: Path, *, overwrite: bool, resume: bool
+    ) -> dict[str, Any]:
         assert workdir.is_dir()
         raise UserError("config.batch_size is 128; it must be at most 100")
 
@@ -173,7 +190,9 @@ def test_bad_data_leaves_no_empty_folder(
 def test_a_run_that_failed_keeps_its_folder(
     install_train: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
+    def train(
+        config: ConfigDict, workdir: Path, *, overwrite: bool, resume: bool
+    ) -> dict[str, Any]:
         raise TrainingError("the loss is nan at step 12 of epoch 3")
 
     install_train(train)
@@ -195,7 +214,9 @@ def _sigint() -> Iterator[None]:
 def test_ctrl_c_says_what_is_done_and_where(
     epochs: int, install_train: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(config: ConfigDict, workdir: Path, *, overwrite: bool) -> dict[str, Any]:
+    def train(
+        config: ConfigDict, workdir: Path, *, overwrite: bool, resume: bool
+    ) -> dict[str, Any]:
         if epochs:
             (workdir / "metrics.jsonl").write_text("{}\n" * epochs)
         os.kill(os.getpid(), signal.SIGINT)
@@ -212,7 +233,7 @@ def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     assert "python -m mnist_flax.main --config configs/default.py --workdir" in out
-    for name in ("--config:", "--workdir:", "--[no]overwrite:"):
+    for name in ("--config:", "--workdir:", "--[no]overwrite:", "--[no]resume:"):
         assert name in out
     for name in config_lib.RULES:
         assert f"--config.{name}=" in out

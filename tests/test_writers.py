@@ -234,19 +234,19 @@ def test_a_workdir_that_holds_a_run_is_refused(tmp_path: Path, config: ConfigDic
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"already holds a run \(metrics\.jsonl\)"):
         prepare_workdir(tmp_path)
-    with pytest.raises(UserError, match="--overwrite"):
-        RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_overwrite_removes_the_run_and_nothing_else(tmp_path: Path, config: ConfigDict) -> None:
+def test_a_new_run_replaces_the_old_one_and_nothing_else(
+    tmp_path: Path, config: ConfigDict
+) -> None:
     write_run(tmp_path, config, [0.99])
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
     before = {path.name for path in tmp_path.iterdir()}
     prepare_workdir(tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == before
-    RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1, overwrite=True)
+    RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1)
     after = {path.name for path in tmp_path.iterdir()}
     assert after == {"notes.txt", "other", "config.json"}
 
