@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     # Images to test on after every epoch, as a tfds slice; 'train[55000:]' for validation.
     config.test_split = "test"
 
-    # Images a step, over all devices. The last step of an epoch takes what is left: 96 of
+    # Images a step. The last step of an epoch takes what is left: 96 of
     # 60,000. A larger batch wants a larger learning_rate.
     config.batch_size = 128
     # Epochs: how often every training image is seen.
@@ -33,7 +33,6 @@ def get_config() -> ConfigDict:
     # What the learning rate does from epoch to epoch.
     config.schedule = ConfigDict()
     # 'step': PyTorch's StepLR.
-    config.schedule.name = "step"
     # Epochs from one change of the learning rate to the next.
     config.schedule.step_size = 15
     # Factor of each change.

@@ -1,7 +1,8 @@
 """One epoch in one dispatch.
 
 Everything an epoch needs is on the device before it starts: the images, the labels, the key.
-The host asks for an epoch and gets its metrics; in between nothing crosses over.
+The host asks for an epoch and gets its metrics. In between nothing crosses over but what a
+progress bar shows, where there is one.
 """
 
 import itertools

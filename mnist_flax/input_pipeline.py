@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from mnist_flax.datasets.mnist_idx import MnistIdx
 
 
+class SplitError(UserError):
+    """A split that does not exist, or has no images; the message begins with it."""
+
+
 class Split(NamedTuple):
     """Images and their labels, in the order of the dataset.
 
@@ -35,8 +39,9 @@ def load(
       dataset: a key of datasets.preparation.DATASETS.
 
     Raises:
-      UserError: unknown dataset; malformed, unknown or empty split; a data_dir that cannot be
-        used; source files or prepared data that are damaged.
+      SplitError: malformed, unknown or empty split.
+      UserError: unknown dataset; a data_dir that cannot be used; source files or prepared data
+        that are damaged.
     """
     # tensorflow_datasets takes 0.3 s to import, which commands that load no data do without.
     import tensorflow_datasets as tfds
@@ -61,10 +66,10 @@ def _check_split(builder: "MnistIdx", split: str) -> None:
         lengths = builder.info.splits[split].shard_lengths
     except Exception as error:  # whatever tfds' parsing of a split happens to raise
         reason = str(error).rpartition("\n")[2]
-        raise UserError(f"split: {split!r} is none ({reason}); allowed: {allowed}") from error
+        raise SplitError(f"{split!r} does not exist ({reason}); allowed: {allowed}") from error
     # A slice that ends before it begins comes out of tfds with a negative length.
     if sum(lengths) < 1 or min(lengths) < 0:
-        raise UserError(f"split: {split!r} is empty; allowed: {allowed}")
+        raise SplitError(f"{split!r} is empty; allowed: {allowed}")
 
 
 def _decode(records: list[bytes]) -> Split:

@@ -48,8 +48,10 @@ def _train(argv: list[str]) -> None:
     values = _parse(argv)
     config: ConfigDict = values.config
     config_lib.validate(config)
-    fresh = values.workdir is None
-    workdir = _make_fresh_workdir(Path("runs")) if fresh else Path(values.workdir)
+    if values.workdir == "":
+        raise UserError("--workdir is empty; name a folder, or leave it out for a new one")
+    fresh = values.workdir is None or not Path(values.workdir).exists()
+    workdir = Path(values.workdir) if values.workdir else _make_fresh_workdir(Path("runs"))
     prepare_workdir(workdir, values.overwrite or values.resume)
     print(f"Workdir: {workdir}", flush=True)
     try:

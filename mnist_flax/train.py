@@ -14,6 +14,7 @@ from mnist_flax import config as config_lib
 from mnist_flax.checkpoints import Checkpoints
 from mnist_flax.epoch import NO_STEP, Programs
 from mnist_flax.errors import TrainingError
+from mnist_flax.input_pipeline import Split, SplitError
 from mnist_flax.model_table import model_table
 from mnist_flax.steps import TrainState, create_model, create_train_state, train_step
 from mnist_flax.writers import RunWriter, prepare_workdir
@@ -37,15 +38,13 @@ def train_and_evaluate(
       The content of summary.json.
 
     Raises:
-      UserError: the config, the data or the workdir cannot be used. Nothing was written.
+      UserError: the config, the data or the workdir cannot be used. No file of a run was
+        written or changed.
       TrainingError: the loss of a step was not finite. The epochs before it are on record.
     """
     begin = time.perf_counter()
     config_lib.validate(config)
-    splits = [
-        input_pipeline.load(name, config.data_dir, config.dataset)
-        for name in (config.train_split, config.test_split)
-    ]
+    splits = [_load(config, key) for key in ("train_split", "test_split")]
     num_train, num_test = (len(split.labels) for split in splits)
     config_lib.check_batch_size(config, num_train)
     workdir = Path(workdir)
@@ -70,6 +69,7 @@ def train_and_evaluate(
         writer.model_table(model_table(create_model(config)))
         if history:
             print(f"Resumed after epoch {len(history)}.", flush=True)
+        print("Compiling: about 10 seconds, and less the next time.", flush=True)
         programs = Programs(config, *jax.device_put(splits))
         if not history:
             state = programs.create(jax.random.fold_in(root, 0))
@@ -84,8 +84,16 @@ def train_and_evaluate(
         total_seconds=earlier + time.perf_counter() - begin,
         compile_seconds=programs.seconds,
         backend=jax.default_backend(),
-        device_count=jax.device_count(),
+        device_count=len(state.step.devices()),
     )
+
+
+def _load(config: ConfigDict, key: str) -> Split:
+    """The split that a field of the config names."""
+    try:
+        return input_pipeline.load(config[key], config.data_dir, config.dataset)
+    except SplitError as error:
+        raise SplitError(f"config.{key} {error}") from None
 
 
 def _train_and_test(

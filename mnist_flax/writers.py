@@ -55,10 +55,10 @@ def prepare_workdir(workdir: Path, overwrite: bool = False) -> None:
         ) from None
     if overwrite:
         return
-    for name in ("metrics.jsonl", "summary.json", "checkpoints"):
-        if (workdir / name).exists():
+    for pattern in (*RUN_FILES, "checkpoints"):
+        for path in workdir.glob(pattern):
             raise UserError(
-                f"the workdir {workdir} already holds a run ({name}); "
+                f"the workdir {workdir} already holds a run ({path.name}); "
                 "choose another --workdir, go on with that run with --resume, "
                 "or replace it with --overwrite"
             )
@@ -112,28 +112,26 @@ class RunWriter:
             num_test: Number of images that are tested, to print how many were right.
             history: The epochs that are done, as lines of metrics.jsonl.
         """
-        for pattern in RUN_FILES:
-            for path in workdir.glob(pattern):
-                path.unlink()
         self.wants_progress = sys.stdout.isatty()
         self._workdir = workdir
         self._config = config
         self._steps_per_epoch = steps_per_epoch
         self._num_test = num_test
-        self.history: list[dict[str, Any]] = []
+        self.history = [dict(record) for record in history]
         # TensorBoard finds a file by the part 'tfevents'.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self._events = workdir / name
         files.replace(workdir / "config.json", _json(config.to_dict(), indent=2))
-        for record in history:
-            self._record(dict(record))
-
-    def _record(self, record: dict[str, Any]) -> None:
-        """Adds one epoch to metrics.jsonl and to the event file."""
-        files.append(self._workdir / "metrics.jsonl", _json(record))
-        start = b"" if self.history else tensorboard.first_events(flatten(self._config))
-        files.append(self._events, start + tensorboard.scalar_events(record))
-        self.history.append(record)
+        files.replace(workdir / "metrics.jsonl", b"".join(map(_json, self.history)))
+        events = map(tensorboard.scalar_events, self.history)
+        files.replace(
+            self._events, tensorboard.first_events(flatten(config)) + b"".join(events)
+        )
+        kept = (self._events.name, "config.json", "metrics.jsonl")
+        for pattern in RUN_FILES:
+            for path in workdir.glob(pattern):
+                if path.name not in kept:
+                    path.unlink()
 
     def model_table(self, table: str) -> None:
         """Prints the table of `mnist_flax.model_table`."""
@@ -165,7 +163,9 @@ class RunWriter:
                 test_seconds, images_per_second.
         """
         plain = _plain(record)
-        self._record(plain)
+        files.append(self._workdir / "metrics.jsonl", _json(plain))
+        files.append(self._events, tensorboard.scalar_events(plain))
+        self.history.append(plain)
         right = self._right(plain)
         test = (
             f"Test set: Average loss: {_number(plain['test_loss'])}, "

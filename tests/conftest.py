@@ -1,4 +1,7 @@
-"""What all tests share: strict JAX, and MNIST prepared once a session in a temporary folder."""
+"""Run them all with `python -m pytest`, the fast ones with `python -m pytest -m 'not slow'`.
+
+What all tests share: strict JAX, and MNIST prepared once a session in a temporary folder.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -96,7 +96,7 @@ def test_overrides_of_one_call_do_not_reach_the_next(
         (["--config.num_epochs", "x"], "config.num_epochs is 'x'; it must be an integer"),
         (["--config.learning_rate=nan"], "config.learning_rate is nan; it must be a finite"),
         (["--config.num_epoch=3"], "is unknown; did you mean config.num_epochs?"),
-        (["--config.get=3"], "config.get is unknown; the fields are seed,"),
+        (["--config.get=3"], "config.get is unknown; --help lists the fields"),
         (["--config.augment={}"], "config.augment is a group; its fields are"),
         (["--config.augment.degrees.x=3"], "did you mean config.augment.degrees?"),
         (["--config.optimizer=sgd"], "config.optimizer is 'sgd'; it must be 'adam'"),
@@ -172,6 +172,25 @@ def test_a_run_is_resumed_only_if_asked(
     assert len(runs) == 1
 
 
+@pytest.mark.parametrize("name", ["config.json", "curves.png", "events.out.tfevents.1.host.2"])
+def test_files_that_a_run_would_replace_are_a_run(
+    name: str, runs: list[tuple[ConfigDict, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine").mkdir()
+    Path("mine", name).write_text("mine")
+    assert main(["--workdir=mine"]) == 2
+    assert f"already holds a run ({name})" in capsys.readouterr().err
+    assert not runs
+
+
+def test_an_empty_workdir_is_not_the_current_folder(
+    runs: list[tuple[ConfigDict, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--workdir="]) == 2
+    assert "--workdir is empty" in capsys.readouterr().err
+    assert not runs
+
+
 def test_bad_data_leaves_no_empty_folder(
     install_train: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,9 +201,11 @@ def test_bad_data_leaves_no_empty_folder(
         raise UserError("config.batch_size is 128; it must be at most 100")
 
     install_train(train)
-    assert main([]) == 2
-    assert capsys.readouterr().err.startswith("error: config.batch_size is 128")
+    for arguments in ([], ["--workdir=run"]):
+        assert main(arguments) == 2
+        assert capsys.readouterr().err.startswith("error: config.batch_size is 128")
     assert not list(Path("runs").iterdir())
+    assert not Path("run").exists()
 
 
 def test_a_run_that_failed_keeps_its_folder(

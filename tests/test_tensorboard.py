@@ -26,12 +26,12 @@ def read_events(data: bytes) -> list[Any]:
 
 def test_first_events() -> None:
     version, hyperparameters = read_events(
-        tensorboard.first_events({"seed": 0, "schedule.name": "step"})
+        tensorboard.first_events({"seed": 0, "optimizer": "adam"})
     )
     assert version.file_version == "brain.Event:2"
     (value,) = hyperparameters.summary.value
     assert value.metadata.plugin_data.plugin_name == "text"
-    assert b"| seed | 0 |\n| schedule.name | 'step' |" in value.tensor.string_val[0]
+    assert b"| seed | 0 |\n| optimizer | 'adam' |" in value.tensor.string_val[0]
 
 
 def test_scalar_events() -> None:

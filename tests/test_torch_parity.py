@@ -15,14 +15,14 @@ test leaves them out.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
-import optax
 import pytest
 
-from mnist_flax import augment, config, input_pipeline, optimizers, torch_interop
+from mnist_flax import augment, config, input_pipeline, optimizers, steps, torch_interop
 from mnist_flax.models import ConvNet
 
 FIXTURE = Path(__file__).parent / "fixtures" / "torch_parity.npz"
@@ -52,40 +52,30 @@ def ten_steps(
     split = input_pipeline.load("train", data_dir)
     images = np.asarray(augment.normalize(split.images[torch_run["batch_indices"].ravel()]))
     variables = torch_interop.from_state_dict(arrays(torch_run, "before"))
-    model = ConvNet(dropout_rate=0.0)
-    optimizer = optax.adam(1e-3)
-
-    @jax.jit
-    def step(params, batch_stats, opt_state, x, labels):
-        def loss_fn(params):
-            logits, updated = model.apply(
-                {"params": params, "batch_stats": batch_stats},
-                x,
-                train=True,
-                mutable=["batch_stats"],
-                rngs={"dropout": jax.random.key(0)},
-            )
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-            return losses.mean(), updated["batch_stats"]
-
-        (loss, batch_stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
-        updates, opt_state = optimizer.update(grads, opt_state)
-        return optax.apply_updates(params, updates), batch_stats, opt_state, loss
+    settings = config.load(config.default_path())
+    step = jax.jit(
+        partial(
+            steps.train_step,
+            model=ConvNet(dropout_rate=0.0),
+            optimizer=optimizers.create_optimizer(settings, lambda step: 1e-3),
+        )
+    )
 
     losses = []
     with jax.enable_x64(dtype is np.float64):
         params, stats = jax.tree.map(
             lambda x: x.astype(dtype), (variables["params"], variables["batch_stats"])
         )
-        opt_state = optimizer.init(params)
+        opt_state = optimizers.create_optimizer(settings, lambda step: 1e-3).init(params)
+        state = steps.TrainState(np.int32(0), params, stats, opt_state)
         batches = images.astype(dtype).reshape(10, 128, 28, 28, 1)
         for x, indices in zip(batches, torch_run["batch_indices"], strict=True):
-            params, stats, opt_state, loss = step(
-                params, stats, opt_state, x, split.labels[indices]
-            )
-            assert loss.dtype == dtype
-            losses.append(float(loss))
-    after = torch_interop.to_state_dict({"params": params, "batch_stats": stats})
+            state, outputs = step(state, x, split.labels[indices], jax.random.key(0))
+            assert outputs["loss"].dtype == dtype
+            losses.append(float(outputs["loss"].mean()))
+    after = torch_interop.to_state_dict(
+        {"params": state.params, "batch_stats": state.batch_stats}
+    )
     return np.array(losses), after
 
 

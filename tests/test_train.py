@@ -145,7 +145,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_written(
     [
         ("num_epochs", 0, "config.num_epochs is 0"),
         ("batch_size", 201, "config.batch_size is 201; it must be at most 200"),
-        ("train_split", "train[:0]", "empty"),
+        ("train_split", "train[:0]", r"config.train_split 'train\[:0\]' is empty"),
+        ("test_split", "test[20000:]", r"config.test_split 'test\[20000:\]' does not exist"),
     ],
 )
 def test_bad_input_is_answered_before_anything_is_written(

@@ -247,8 +247,10 @@ def test_a_new_run_replaces_the_old_one_and_nothing_else(
     prepare_workdir(tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == before
     RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b""
+    (events,) = tmp_path.glob("events.out.tfevents.*")
     after = {path.name for path in tmp_path.iterdir()}
-    assert after == {"notes.txt", "other", "config.json"}
+    assert after == {"notes.txt", "other", "config.json", "metrics.jsonl", events.name}
 
 
 def test_workdir_is_made_with_its_parents(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from mnist_flax.datasets.mnist_idx import MnistIdx
 from mnist_flax.errors import UserError
 
-# A new dataset is one more line.
+# By the name that config.dataset has; config.DATASETS lists the same names.
 DATASETS: dict[str, type[MnistIdx]] = {"mnist": MnistIdx}
 
 _CHOOSE = "choose another folder with --config.data_dir or TFDS_DATA_DIR"
