@@ -209,7 +209,7 @@ def table(figures: dict[str, Any]) -> str:
 
     def cell(name: str, unit: str) -> str:
         value = figures[name]
-        return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+        return (f"{value:,.0f}" if value >= 100 else f"{value:.3g}") + unit
 
     def pair(label: str, name: str, unit: str, best: str = "min") -> str:
         return line(label, *(cell(f"{name}_{end}", unit) for end in (best, "median")))
@@ -218,26 +218,26 @@ def table(figures: dict[str, Any]) -> str:
     lines = [
         f"mnist_flax {f['mnist_flax_version']}, jax {f['jax_version']}, {f['backend']} "
         f"({f['device']}), {f['threads']} threads on the host",
-        f"batch {f['batch_size']}, {f['rounds']} rounds, load average {f['load_average']:.2f} "
+        f"batch {f['batch_size']}, rounds: {f['rounds']}, load average {f['load_average']:.2f} "
         "at the start",
         "",
-        line("import", cell("import_seconds", "s")),
-        line("device", cell("device_seconds", "s")),
-        line("data", cell("data_seconds", "s")),
-        line("compile", cell("compile_seconds", "s")),
-        line("compile, from the cache", cell("compile_cached_seconds", "s")),
-        line("peak memory", cell("peak_host_mb", "MB")),
+        line("import", cell("import_seconds", " s")),
+        line("device", cell("device_seconds", " s")),
+        line("data", cell("data_seconds", " s")),
+        line("compile", cell("compile_seconds", " s")),
+        line("compile, from the cache", cell("compile_cached_seconds", " s")),
+        line("peak memory", cell("peak_host_mb", " MB")),
         *(
-            [line("  of the device", cell("peak_device_mb", "MB"))]
+            [line("  of the device", cell("peak_device_mb", " MB"))]
             if f["peak_device_mb"]
             else []
         ),
         "",
         line("", "best", "median"),
-        pair("step", "step_ms", "ms"),
-        pair("step alone", "step_alone_ms", "ms"),
+        pair("step", "step_ms", " ms"),
+        pair("step alone", "step_alone_ms", " ms"),
         pair("augmentation, images/s", "augmentation_images_per_second", "", "max"),
-        pair("epoch", "epoch_seconds", "s"),
+        pair("epoch", "epoch_seconds", " s"),
         pair("GFLOP/s of a step", "step_gflop_per_second", "", "max"),
         pair("  of a matrix product", "matmul_gflop_per_second", "", "max"),
     ]
@@ -249,7 +249,7 @@ def table(figures: dict[str, Any]) -> str:
             "",
             line("", "mnist_flax", "PyTorch", "ratio"),
         ]
-        for label, name, unit in (("step", "step_ms", "ms"), ("epoch", "epoch_seconds", "s")):
+        for label, name, unit in (("step", "step_ms", " ms"), ("epoch", "epoch_seconds", " s")):
             for end in ("min", "median"):
                 both = cell(f"{name}_{end}", unit), cell(f"torch_{name}_{end}", unit)
                 ratio = f"{f[f'ratio_{name}_{end}']:.2f}"
@@ -258,8 +258,8 @@ def table(figures: dict[str, Any]) -> str:
         lines += [
             pair(f"{label}, {layout}", f"torch_{layout}_{name}", unit)
             for label, name, unit in (
-                ("step", "step_ms", "ms"),
-                ("epoch", "epoch_seconds", "s"),
+                ("step", "step_ms", " ms"),
+                ("epoch", "epoch_seconds", " s"),
             )
             for layout in LAYOUTS
         ]
@@ -267,4 +267,9 @@ def table(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status == 130:
+        # The device is still at what was interrupted: a normal exit would wait for its end.
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)
