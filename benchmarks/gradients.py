@@ -1,0 +1,82 @@
+"""Times the gradients of each convolution: XLA's own against layers.conv, in and out of a loop.
+
+    python benchmarks/gradients.py
+
+Milliseconds for both gradients of one layer at batch 128, the least of several. docs/SPEED.md
+shows a result.
+"""
+
+import time
+from collections.abc import Callable
+
+import jax
+from jax import lax
+
+from mnist_flax import layers
+
+BATCH, STEPS, ROUNDS = 128, 5, 7
+# Name, size of the image, input channels, features, size of the kernel.
+LAYERS = [
+    ("conv1", 28, 1, 8, 3),
+    ("conv2", 28, 8, 16, 3),
+    ("conv3", 14, 16, 16, 3),
+    ("conv4", 14, 16, 32, 3),
+    ("conv5", 7, 32, 32, 3),
+    ("conv6", 7, 32, 32, 1),
+]
+
+Conv = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def xla_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The textbook convolution, with the gradients that JAX derives."""
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=layers.DIMENSIONS
+    )
+
+
+def milliseconds(conv: Conv, x: jax.Array, kernel: jax.Array, loop: bool) -> float:
+    """Least time of one forward and backward pass."""
+
+    def step(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y, backward = jax.vjp(conv, x, kernel)
+        dx, dkernel = backward(y)
+        # Each pass depends on the one before it, so that none can be left out.
+        return x + 1e-9 * dx, kernel + 1e-9 * dkernel
+
+    steps = STEPS if loop else 1
+    run = jax.jit(
+        lambda x, kernel: (
+            lax.fori_loop(0, steps, lambda _, c: step(*c), (x, kernel))
+            if loop
+            else step(x, kernel)
+        )
+    )
+    jax.block_until_ready(run(x, kernel))
+    times = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        jax.block_until_ready(run(x, kernel))
+        times.append((time.perf_counter() - begin) / steps * 1e3)
+    return min(times)
+
+
+def main() -> None:
+    """Prints a line a layer."""
+    print(f"{'':7}{'XLA, alone':>12}{'in a loop':>12}{'ours, alone':>14}{'in a loop':>12}")
+    for name, size, channels, features, width in LAYERS:
+        keys = jax.random.split(jax.random.key(0))
+        x = jax.random.normal(keys[0], (BATCH, size, size, channels))
+        kernel = 0.1 * jax.random.normal(keys[1], (width, width, channels, features))
+        figures = [
+            milliseconds(conv, x, kernel, loop)
+            for conv in (xla_conv, layers.conv)
+            for loop in (False, True)
+        ]
+        print(
+            f"{name:7}{figures[0]:12.1f}{figures[1]:12.1f}{figures[2]:14.1f}{figures[3]:12.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
