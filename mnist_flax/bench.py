@@ -49,7 +49,7 @@ from ml_collections import ConfigDict
 import mnist_flax
 from mnist_flax import config as config_lib
 from mnist_flax import torch_process
-from mnist_flax.errors import UserError, exit_status
+from mnist_flax.errors import UserError, exit_status, leave
 from mnist_flax.torch_process import LAYOUTS, host_threads
 
 
@@ -267,9 +267,4 @@ def table(figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    if status == 130:
-        # The device is still at what was interrupted: a normal exit would wait for its end.
-        sys.stdout.flush()
-        os._exit(status)
-    sys.exit(status)
+    leave(main(sys.argv[1:]))

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 # A full disk, a quota, a limit on a file's size.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,6 +54,15 @@ def exit_status(command: Callable[[], None]) -> int:
         if error.errno not in _NO_SPACE:
             raise
         return _fail(1, f"error: {error.strerror} while writing {error.filename or 'a file'}")
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with the status of `exit_status`."""
+    if status == 130:
+        # The device is still at what was interrupted: a normal exit would wait for its end.
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _fail(status: int, message: str) -> int:

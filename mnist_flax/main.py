@@ -14,7 +14,6 @@ Exit status: 0 if the run finished, 2 for bad input, 130 for Ctrl-C, 1 for any o
 
 import contextlib
 import itertools
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mnist_flax import config as config_lib
-from mnist_flax.errors import UserError, exit_status
+from mnist_flax.errors import UserError, exit_status, leave
 from mnist_flax.writers import prepare_workdir
 
 
@@ -164,9 +163,4 @@ def _make_fresh_workdir(parent: Path) -> Path:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    if status == 130:
-        # The device is still at the interrupted epoch: a normal exit would wait for its end.
-        sys.stdout.flush()
-        os._exit(status)
-    sys.exit(status)
+    leave(main(sys.argv[1:]))

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from clu import parameter_overview
 
+from mnist_flax.models import BatchNormReluPool
+
 _WIDTH = 64
 
 
@@ -75,8 +77,10 @@ def list_layers(model: nn.Module) -> list[Layer]:
         context: nn.module.InterceptorContext,
     ) -> Any:
         output = method(*args, **kwargs)
-        # Of several outputs the first is what goes on to the next layer.
-        shape = jax.tree.leaves(output)[0].shape[1:]
+        # The row is the batch norm's: the pooling that may follow it has none, as in the
+        # assignment. Of several outputs the first is what goes on to the next layer.
+        normalizes = isinstance(context.module, BatchNormReluPool)
+        shape = jax.tree.leaves(args[0] if normalizes else output)[0].shape[1:]
         called[context.module.path] = (type(context.module).__name__, shape)
         return output
 
