@@ -1,9 +1,9 @@
 """The network's four operations, with gradients shaped for speed on every backend.
 
-XLA's own gradients of a small convolution, of max pooling and of batch norm make a training
-step on CPU two to three times slower than it need be, and ten times slower inside a loop
-(docs/SPEED.md has the measurements). Each operation here computes what its textbook form
-computes, to rounding; tests/test_layers.py compares them with it.
+Inside a loop on CPU, XLA's own gradients of a convolution are slower by a factor of 4 to 100
+(benchmarks/gradients.py), and an epoch is such a loop. Batch norm, ReLU and max pooling share
+one gradient, to pass over the large arrays less often (docs/SPEED.md). Each operation computes
+what its textbook form computes, to rounding; tests/test_layers.py compares them with it.
 """
 
 from functools import partial
