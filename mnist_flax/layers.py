@@ -1,4 +1,4 @@
-"""The network's four operations, with gradients shaped for speed on every backend.
+"""The network's four operations, with gradients shaped for speed.
 
 Inside a loop on CPU, XLA's own gradients of a convolution are slower by a factor of 4 to 100
 (benchmarks/gradients.py), and an epoch is such a loop. Batch norm, ReLU and max pooling share
