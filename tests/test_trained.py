@@ -1,0 +1,117 @@
+"""A trained network out of the folder of a run, which stays as it was."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from mnist_flax import augment, steps, trained
+from mnist_flax import config as config_lib
+from mnist_flax.checkpoints import Checkpoints
+from mnist_flax.errors import UserError
+
+
+def write_run(workdir: Path, epochs: int, num_epochs: int = 2) -> list[steps.TrainState]:
+    """The folder of a run of `num_epochs` that came to the end of `epochs`; its states."""
+    config = config_lib.load(config_lib.default_path())
+    config.num_epochs = num_epochs
+    workdir.mkdir(exist_ok=True)
+    (workdir / "config.json").write_text(json.dumps(config.to_dict()))
+    states, history = [], []
+    with Checkpoints(workdir) as saved:
+        for epoch in range(1, epochs + 1):
+            states.append(steps.create_train_state(jax.random.key(epoch), config))
+            # The first stays as the best, and the last as the latest.
+            history.append({"epoch": epoch, "test_accuracy": 1 / epoch, "test_loss": None})
+            saved.save(states[-1], history)
+    return states
+
+
+def content(folder: Path) -> dict[str, tuple[float, bytes | None]]:
+    """Every file and folder below a folder, with its time and what is in it."""
+    return {
+        str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def assert_variables(run: trained.Trained, state: steps.TrainState) -> None:
+    expected = {"params": state.params, "batch_stats": state.batch_stats}
+    jax.tree.map(np.testing.assert_array_equal, run.variables, expected)
+
+
+def test_a_finished_run(tmp_path, capsys) -> None:
+    states = write_run(tmp_path, epochs=2)
+    before = content(tmp_path)
+    run = trained.load(tmp_path)
+    assert content(tmp_path) == before
+    assert_variables(run, states[1])
+    assert (run.epoch, run.finished, run.config.num_epochs) == (2, True, 2)
+    assert run.history == [
+        {"epoch": 1, "test_accuracy": 1.0, "test_loss": None},
+        {"epoch": 2, "test_accuracy": 0.5, "test_loss": None},
+    ]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_that_never_finished(tmp_path, capsys) -> None:
+    states = write_run(tmp_path, epochs=1)
+    run = trained.load(tmp_path)
+    assert_variables(run, states[0])
+    assert (run.epoch, run.finished) == (1, False)
+    assert capsys.readouterr().err == f"warning: {tmp_path} is used as of epoch 1 of 2\n"
+
+
+def test_no_run(tmp_path) -> None:
+    with pytest.raises(UserError, match="is not the folder of a run: it has no config"):
+        trained.load(tmp_path / "nowhere")
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        trained.load(file)
+    assert content(tmp_path).keys() == {str(tmp_path), str(file)}
+
+
+def test_a_run_without_a_checkpoint(tmp_path) -> None:
+    write_run(tmp_path, epochs=0)
+    (tmp_path / "checkpoints").rmdir()
+    before = content(tmp_path)
+    with pytest.raises(UserError, match=r"has no checkpoint that can be read; .* --resume"):
+        trained.load(tmp_path)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[1]", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ("\xff", "cannot be read"),
+        ("{}", "config.seed is missing"),
+        ('{"sed": 1}', "config.sed is unknown; did you mean config.seed?"),
+    ],
+)
+def test_a_config_that_is_none(tmp_path, text, message) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="latin1")
+    with pytest.raises(UserError) as error:
+        trained.load(tmp_path)
+    assert str(tmp_path / "config.json") in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 500, 501])
+def test_logits_of_any_number_of_images(n) -> None:
+    config = config_lib.load(config_lib.default_path())
+    state = steps.create_train_state(jax.random.key(0), config)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    run = trained.Trained(config, variables, 1, True, [])
+    images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), np.uint8)
+    model = steps.create_model(config)
+    expected = model.apply(variables, augment.normalize(images), train=False)
+    found = trained.logits(run, images)
+    assert found.shape == (n, 10)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
