@@ -1,109 +1,295 @@
-"""The state of a run on disk: the latest epoch and the best one, kept by Orbax.
+"""The state of a run on disk, at the end of its latest two epochs and of its best one.
 
-An Orbax checkpoint appears under its name in one rename: a process that is killed while it
-saves leaves the ones before it as they were.
+A checkpoint is the folder checkpoints/EPOCH of a workdir: what Orbax writes, and SHA256SUMS,
+the checksums of its files as `sha256sum` prints them. It is made in a folder of unfinished
+ones, waited for until it is on the disk, and then renamed: under its name it is whole, whenever
+the process is killed or the power fails. What is damaged later is found by its checksum, before
+anything else reads it.
+
+It holds all that a run goes on from: the weights, batch norm's statistics, the optimizer's
+state and with it the place in the schedule, the lines of metrics.jsonl, and the config, whose
+seed makes, with the number of an epoch, every random number of that epoch.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
+import mnist_flax
+from mnist_flax import errors, files, workdirs
 from mnist_flax.config import flatten
-from mnist_flax.errors import UserError
+from mnist_flax.errors import UserError, WriteError
 
 State = TypeVar("State")
 
-FOLDER = "checkpoints"
+FOLDER = workdirs.CHECKPOINTS
+
+# What a checkpoint holds. It rises when an older version cannot go on from a newer one's.
+FORMAT = 1
+
+SUMS = "SHA256SUMS"
+_UNFINISHED = ".unfinished"
 
 
-class Checkpoints:
-    """The checkpoints of one run, in its workdir's folder `checkpoints`, named by epoch."""
-
-    def __init__(self, workdir: Path) -> None:
-        """Opens the folder; makes it if need be."""
-        policies = ocp.training.preservation_policies
-        best = policies.BestN(get_metric_fn=lambda metrics: metrics["test_accuracy"], n=1)
-        self._checkpointer = ocp.training.Checkpointer(
-            (workdir / FOLDER).absolute(),
-            # Without a policy of its own Orbax leaves out what it takes for too frequent.
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
-            cleanup_tmp_directories=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._checkpointer.close()
-
-    def save(self, state: Any, history: Sequence[Mapping[str, Any]]) -> None:
-        """Saves the end of an epoch.
-
-        Args:
-          state: tree of arrays.
-          history: the lines of metrics.jsonl so far; the last one names the epoch.
-        """
-        last = history[-1]
-        self._checkpointer.save(
-            last["epoch"],
-            state,
-            metrics={"test_accuracy": last["test_accuracy"]},
-            custom_metadata={"history": list(history)},
-        )
-
-    @property
-    def epochs(self) -> list[int]:
-        """The epochs that are there, in order."""
-        return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
-
-    def restore(self, epoch: int, like: State) -> tuple[State, list[dict[str, Any]]]:
-        """What `save` was given at the end of an epoch.
-
-        Args:
-          epoch: one of `epochs`.
-          like: the structure, shapes and dtypes of the state.
-        """
-        # Where to put it is said here: it may have been saved on another kind of device.
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        target = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like
-        )
-        state = self._checkpointer.load(epoch, target)
-        metadata = self._checkpointer.checkpointables_metadata(epoch).custom_metadata
-        return state, metadata["history"]
+class DamagedError(Exception):
+    """A checkpoint that is not what was written. The message is the reason, in one line."""
 
 
-def check_same_config(workdir: Path, config: ConfigDict) -> None:
-    """Checks that the run in a workdir has a certain config, but for the place of the data.
+class Saved(NamedTuple):
+    """The end of an epoch.
+
+    Attributes:
+      state: the training state, NumPy arrays.
+      history: the lines of metrics.jsonl so far; the last one is this epoch's.
+    """
+
+    state: Any
+    history: list[dict[str, Any]]
+
+
+def save(
+    workdir: Path, config: ConfigDict, state: Any, history: Sequence[Mapping[str, Any]]
+) -> None:
+    """Saves the end of an epoch. Of the earlier ones the last and the best stay.
+
+    Args:
+      workdir: the folder of a run, which this process holds.
+      config: the run's.
+      state: tree of arrays.
+      history: the lines of metrics.jsonl, this epoch's included, which is the last.
 
     Raises:
-      UserError: it has another one, or it cannot be read. It names every difference.
+      WriteError: it could not be written. The ones before it are as they were.
     """
-    path = workdir / "config.json"
+    folder, epoch = workdir / FOLDER, history[-1]["epoch"]
+    # Of equals the first is the best, as in summary.json.
+    best = max(history, key=lambda record: record["test_accuracy"])["epoch"]
+    # Given arrays of a device, Orbax takes twice as long, and notes down which device it was.
+    arrays = jax.device_get(state)
+    metadata = {
+        "format": FORMAT,
+        "config": config.to_dict(),
+        "arrays": _describe(arrays),
+        "history": [dict(record) for record in history],
+    }
     try:
-        before = flatten(ConfigDict(dict(json.loads(path.read_bytes()))))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); the run cannot go on") from None
-    now = flatten(config)
+        with _unfinished(folder) as unfinished:
+            new = unfinished / str(epoch)
+            _write(new, arrays, metadata)
+            # There is one only if it was damaged: a good one would have been gone on from.
+            _move_away(folder, epoch)
+            new.rename(folder / new.name)
+            files.sync(folder)
+            for old in epochs(workdir):
+                if old < epoch - 1 and old != best:
+                    _move_away(folder, old)
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror, str(folder / str(epoch))) from error
+
+
+def epochs(workdir: Path) -> list[int]:
+    """The epochs that have a checkpoint, in order."""
+    try:
+        paths = list((workdir / FOLDER).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(path.name) for path in paths if path.name.isdecimal())
+
+
+def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
+    """What was given to `save`.
+
+    Args:
+      workdir: the folder of the run.
+      epoch: one of `epochs(workdir)`.
+      config: of the run that is to go on, or to be used.
+      like: the structure, shapes and dtypes of its state.
+
+    Raises:
+      DamagedError: it is not what was written.
+      UserError: it is another version's, has another config but for the place of the data, or
+        is of another network. The message names every difference.
+    """
+    path = workdir / FOLDER / str(epoch)
+    _check_sums(path)
+    try:
+        metadata = ocp.metadata(path.absolute()).custom_metadata
+        _check_format(path, metadata["format"])
+        _check_same(workdir, "config", flatten(ConfigDict(metadata["config"])), flatten(config))
+        _check_same(workdir, "network", metadata["arrays"], _describe(like))
+        target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
+        return Saved(ocp.load(path.absolute(), target), metadata["history"])
+    except UserError:
+        raise
+    except Exception as error:  # Whatever Orbax and what it uses happen to raise.
+        raise DamagedError(
+            " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        ) from error
+
+
+def load_latest(workdir: Path, config: ConfigDict, like: State) -> Saved | None:
+    """The latest checkpoint that is good; see `load`. Nothing is changed.
+
+    Returns:
+      None if there is no checkpoint at all. Each damaged one that is passed over is named in a
+      warning on stderr.
+
+    Raises:
+      UserError: none is good, or see `load`.
+    """
+    damaged: list[str] = []
+    for epoch in reversed(epochs(workdir)):
+        try:
+            saved = load(workdir, epoch, config, like)
+        except DamagedError as error:
+            damaged.append(f"{workdir / FOLDER / str(epoch)} is damaged ({error})")
+            continue
+        for text in damaged:
+            errors.warn(f"the checkpoint {text}; the one of epoch {epoch} is used")
+        return saved
+    if damaged:
+        raise UserError(
+            f"the run in {workdir} has no good checkpoint: {'; '.join(damaged)}; "
+            "start it anew with --overwrite, or use another --workdir"
+        )
+    return None
+
+
+def remove(workdir: Path) -> None:
+    """Removes all checkpoints of a run, at one stroke.
+
+    Raises:
+      WriteError: they cannot be removed.
+    """
+    folder = workdir / FOLDER
+    gone = workdir / f".{FOLDER}.removed"
+    try:
+        shutil.rmtree(gone, ignore_errors=True)
+        if folder.exists():
+            folder.rename(gone)
+            shutil.rmtree(gone)
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror, str(folder)) from error
+
+
+@contextlib.contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """An empty folder beside the checkpoints, for what is not to be taken for one."""
+    path = folder / _UNFINISHED
+    # Left by a process that was killed.
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _move_away(folder: Path, epoch: int) -> None:
+    """Takes a checkpoint, if there is one, to where it is removed.
+
+    By a rename: killed in between, a removal would leave what looks damaged.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        (folder / str(epoch)).rename(folder / _UNFINISHED / f"{epoch}-old")
+
+
+def _write(path: Path, arrays: Any, metadata: dict[str, Any]) -> None:
+    """Writes a checkpoint and waits until it is on the disk.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    # Orbax answers a full disk with a traceback for each array before it raises. It needs less
+    # than this: as many bytes as the arrays have, and a description of each.
+    size = sum(array.nbytes for array in jax.tree.leaves(arrays))
+    files.check_room(path.parent, 2 * size + 2**20)
+    try:
+        ocp.save(path.absolute(), arrays, custom_metadata=metadata)
+    except ValueError as error:  # What TensorStore makes of an OSError.
+        number = re.search(r"os_error_code='(\d+)'", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+    (path / SUMS).write_text(_lines(_sums(path)))
+    for entry in (*path.rglob("*"), path):
+        files.sync(entry)
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its path in it.
+
+    But for SHA256SUMS and hidden files: Orbax writes none, but a file manager might.
+    """
+    sums = {}
+    for file in path.rglob("*"):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and name != SUMS and not file.name.startswith("."):
+            with file.open("rb") as content:
+                sums[name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return sums
+
+
+def _lines(sums: Mapping[str, str]) -> str:
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+
+
+def _check_sums(path: Path) -> None:
+    """Raises DamagedError if a file is missing, is new, or is not as it was written."""
+    try:
+        text = (path / SUMS).read_text(encoding="ascii")
+        found = _sums(path)
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"its checksums cannot be read: {error}") from None
+    if text == _lines(found):
+        return
+    written = {line[66:]: line[:64] for line in text.splitlines()}
+    for name in sorted(written.keys() | found.keys()):
+        if name not in found:
+            raise DamagedError(f"{name} is missing")
+        if written.get(name) != found[name]:
+            raise DamagedError(f"{name} does not have its checksum")
+    raise DamagedError(f"{SUMS} is not as it was written")
+
+
+def _check_format(path: Path, number: int) -> None:
+    if number > FORMAT:
+        raise UserError(
+            f"the checkpoint {path} has format {number}, and mnist_flax "
+            f"{mnist_flax.__version__} knows formats up to {FORMAT}; install a newer "
+            "mnist_flax, or use another --workdir"
+        )
+
+
+def _check_same(
+    workdir: Path, what: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Raises a UserError that names every difference, but for the place of the data."""
     different = [
-        f"config.{key} was {before.get(key)!r} and is {now.get(key)!r}"
+        f"{what}.{key} was {before.get(key)!r} and is {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
         if key != "data_dir" and before.get(key) != now.get(key)
     ]
     if different:
         raise UserError(
-            f"the run in {workdir} has another config: {'; '.join(different)}; "
-            "use its config, or another --workdir"
+            f"the run in {workdir} has another {what}: {'; '.join(different)}; "
+            f"use its {what}, or another --workdir"
         )
+
+
+def _describe(tree: Any) -> dict[str, str]:
+    """Dtype and shape of each array of a tree: {'params/fc/bias': 'float32[10]'}."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{[*leaf.shape]}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

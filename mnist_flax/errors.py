@@ -25,6 +25,18 @@ class TrainingError(Exception):
     """
 
 
+class WriteError(OSError):
+    """A file of a run that cannot be written: a full disk, one that broke, or is read-only.
+
+    It names the file. A command prints one line without a traceback and exits with status 1.
+    """
+
+
+def warn(line: str) -> None:
+    """Prints a warning on stderr, in one line whatever it holds."""
+    print("warning:", *line.split(), file=sys.stderr, flush=True)
+
+
 def exit_status(command: Callable[[], None]) -> int:
     """Runs a command and answers what the user can understand with one line on stderr.
 
@@ -33,8 +45,9 @@ def exit_status(command: Callable[[], None]) -> int:
 
     Returns:
         0 if the command finished, 2 for bad input, 130 for Ctrl-C, 1 for a run that failed by
-        itself, a full disk, or a reader of the output who went away (`| head`). Whatever else
-        it raises is an error of the program and passes through, with its traceback.
+        itself, a disk that is full or fails, or a reader of the output who went away
+        (`| head`). Whatever else it raises is an error of the program and passes through, with
+        its traceback.
     """
     try:
         command()
@@ -51,7 +64,7 @@ def exit_status(command: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if not isinstance(error, WriteError) and error.errno not in _NO_SPACE:
             raise
         return _fail(1, f"error: {error.strerror} while writing {error.filename or 'a file'}")
 

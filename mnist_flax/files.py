@@ -1,46 +1,71 @@
-"""Files that are always complete: a disk that is full leaves what was there before."""
+"""Files that are always complete: a full disk or a power cut leaves what was there before."""
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
+
+from mnist_flax.errors import WriteError
 
 
 def append(path: Path, data: bytes) -> None:
     """Appends all of `data` to a file, or nothing.
 
     Raises:
-        OSError: The data could not be written; it names the file.
+        WriteError: The data could not be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        size = os.fstat(descriptor).st_size
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            _write(descriptor, data)
-        except BaseException:
-            os.ftruncate(descriptor, size)
-            raise
+            size = os.fstat(descriptor).st_size
+            try:
+                _write(descriptor, data)
+            except BaseException:
+                os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.close(descriptor)
+        raise WriteError(error.errno, error.strerror, str(path)) from error
 
 
 def replace(path: Path, data: bytes) -> None:
     """Writes a file under a temporary name beside it, then renames it.
 
     Raises:
-        OSError: The data could not be written; it names the file.
+        WriteError: The data could not be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
+        # Some file systems rename at once and write later.
+        sync(temporary)
         temporary.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            raise WriteError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def sync(path: Path) -> None:
+    """Returns when a file's content, or a folder's list of names, would outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Checks that `size` more bytes can be written in a folder, by writing them.
+
+    Raises:
+        OSError: They cannot.
+    """
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        _write(file.fileno(), bytes(size))
 
 
 def _write(descriptor: int, data: bytes) -> None:

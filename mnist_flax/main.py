@@ -9,23 +9,28 @@ Examples:
 A run writes into its folder: config.json; after every epoch a line of metrics.jsonl and a
 checkpoint, of which the latest and the best stay; at the end curves.png and summary.json; and
 an event file, for `tensorboard --logdir runs`.
-Exit status: 0 if the run finished, 2 for bad input, 130 for Ctrl-C, 1 for any other failure.
+Ctrl-C and SIGTERM end it at once, and so may a crash: --resume goes on after the last epoch in
+metrics.jsonl, and ends as the run would have without the interruption, bit for bit.
+Exit status: 0 if the run finished, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM, 1 for any
+other failure.
 """
 
 import contextlib
 import itertools
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mnist_flax import config as config_lib
+from mnist_flax import stopping, workdirs, writers
 from mnist_flax.errors import UserError, exit_status, leave
-from mnist_flax.writers import prepare_workdir
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,24 +56,32 @@ def _train(argv: list[str]) -> None:
         raise UserError("--workdir is empty; name a folder, or leave it out for a new one")
     fresh = values.workdir is None or not Path(values.workdir).exists()
     workdir = Path(values.workdir) if values.workdir else _make_fresh_workdir(Path("runs"))
-    prepare_workdir(workdir, values.overwrite or values.resume)
-    print(f"Workdir: {workdir}", flush=True)
-    try:
-        # JAX takes a second to import: bad input has had its answer by now.
-        from mnist_flax import compilation_cache
-        from mnist_flax.train import train_and_evaluate
+    with stopping.at_once(partial(_last_line, workdir)):
+        try:
+            # Let go of again: train_and_evaluate holds it once the data is there.
+            with workdirs.hold(workdir, may_hold_a_run=values.overwrite or values.resume):
+                print(f"Workdir: {workdir}", flush=True)
+            # JAX takes a second to import: bad input has had its answer by now.
+            from mnist_flax import compilation_cache
+            from mnist_flax.train import train_and_evaluate
 
-        compilation_cache.enable()
-        train_and_evaluate(config, workdir, overwrite=values.overwrite, resume=values.resume)
-    except KeyboardInterrupt:
-        metrics = workdir / "metrics.jsonl"
-        epochs = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
-        raise KeyboardInterrupt(f"epochs done: {epochs}, in {workdir}") from None
-    except UserError:
-        if fresh:
-            with contextlib.suppress(OSError):  # Not empty: something was worth writing.
-                workdir.rmdir()
-        raise
+            compilation_cache.enable()
+            train_and_evaluate(
+                config, workdir, overwrite=values.overwrite, resume=values.resume
+            )
+        except UserError:
+            if fresh:
+                with contextlib.suppress(OSError):  # Not empty: something was worth writing.
+                    workdir.rmdir()
+            raise
+
+
+def _last_line(workdir: Path, number: signal.Signals) -> str:
+    """What a run says that was stopped by a signal."""
+    done = f"epochs done: {writers.epochs_on_record(workdir)}, in {workdir}"
+    if number == signal.SIGINT:
+        return f"interrupted: {done}"
+    return f"terminated: {done}; --resume goes on after them"
 
 
 class _ConfigFileParser(flags.ArgumentParser):

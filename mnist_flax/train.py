@@ -1,6 +1,5 @@
 """A run, from config to summary."""
 
-import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -9,15 +8,15 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mnist_flax import checkpoints, input_pipeline, models
+from mnist_flax import checkpoints, input_pipeline, models, stopping, workdirs, writers
 from mnist_flax import config as config_lib
-from mnist_flax.checkpoints import Checkpoints
+from mnist_flax.checkpoints import Saved
 from mnist_flax.epoch import NO_STEP, Programs
-from mnist_flax.errors import TrainingError
+from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.input_pipeline import Split, SplitError
 from mnist_flax.model_table import model_table
 from mnist_flax.steps import TrainState, create_model, create_train_state, train_step
-from mnist_flax.writers import RunWriter, prepare_workdir
+from mnist_flax.writers import RunWriter
 
 __all__ = ["TrainState", "create_train_state", "train_and_evaluate", "train_step"]
 
@@ -31,54 +30,72 @@ def train_and_evaluate(
       config: what to do; see configs/default.py.
       workdir: where to write; see writers.RunWriter.
       overwrite: whether to replace a run that the workdir holds.
-      resume: whether to go on with a run that the workdir holds, after its latest checkpoint.
-        It ends as it would have without the interruption, bit for bit.
+      resume: whether to go on with a run that the workdir holds, after its latest good
+        checkpoint. It ends as it would have without the interruption, bit for bit.
 
     Returns:
       The content of summary.json.
 
     Raises:
-      UserError: the config, the data or the workdir cannot be used. No file of a run was
-        written or changed.
+      UserError: the config, the data or the workdir cannot be used, or another process is at
+        a run there. No file of a run was written or changed.
       TrainingError: the loss of a step was not finite. The epochs before it are on record.
+      WriteError: a file cannot be written. The epochs on record are there to go on from.
     """
     begin = time.perf_counter()
     config_lib.validate(config)
     splits = [_load(config, key) for key in ("train_split", "test_split")]
-    num_train, num_test = (len(split.labels) for split in splits)
+    num_train = len(splits[0].labels)
     config_lib.check_batch_size(config, num_train)
     workdir = Path(workdir)
-    prepare_workdir(workdir, overwrite or resume)
-    if overwrite:
-        shutil.rmtree(workdir / checkpoints.FOLDER, ignore_errors=True)
-    with Checkpoints(workdir) as saved:
-        root = jax.random.key(config.seed)
-        create = partial(create_train_state, config=config, num_images=num_train)
-        history: list[dict[str, Any]] = []
-        if saved.epochs:
-            checkpoints.check_same_config(workdir, config)
-            like = jax.eval_shape(create, root)
-            state, history = saved.restore(saved.epochs[-1], like)
-        writer = RunWriter(
-            workdir,
-            config,
-            steps_per_epoch=-(-num_train // config.batch_size),
-            num_test=num_test,
-            history=history,
+    with workdirs.hold(workdir, may_hold_a_run=overwrite or resume):
+        if overwrite:
+            checkpoints.remove(workdir)
+        like = jax.eval_shape(
+            partial(create_train_state, config=config, num_images=num_train),
+            jax.random.key(0),
         )
-        writer.model_table(model_table(create_model(config)))
-        if history:
-            print(f"Resumed after epoch {len(history)}.", flush=True)
-        print("Compiling: about 10 seconds, and less the next time.", flush=True)
-        programs = Programs(config, *jax.device_put(splits))
-        if not history:
-            state = programs.create(jax.random.fold_in(root, 0))
-        for number in range(len(history) + 1, config.num_epochs + 1):
-            state, record = _train_and_test(programs, state, root, number, writer)
-            record["images_per_second"] = num_train / record["train_seconds"]
+        saved = checkpoints.load_latest(workdir, config, like)
+        if resume and not saved:
+            _check_nothing_on_record(workdir)
+        return _run(config, workdir, splits, saved, begin)
+
+
+def _run(
+    config: ConfigDict, workdir: Path, splits: list[Split], saved: Saved | None, begin: float
+) -> dict[str, Any]:
+    """A run in a folder that is held, from the start or from what was saved.
+
+    `begin` is when it began, by time.perf_counter.
+    """
+    num_train, num_test = (len(split.labels) for split in splits)
+    root = jax.random.key(config.seed)
+    writer = RunWriter(
+        workdir,
+        config,
+        steps_per_epoch=-(-num_train // config.batch_size),
+        num_test=num_test,
+        history=saved.history if saved else (),
+    )
+    writer.model_table(model_table(create_model(config)))
+    if saved:
+        print(f"Resumed after epoch {len(saved.history)}.", flush=True)
+    print("Compiling: about 10 seconds, and less the next time.", flush=True)
+    programs = Programs(config, *jax.device_put(splits))
+    if saved:
+        # A copy: training takes its buffers over.
+        state = jax.device_put(saved.state, may_alias=False)
+    else:
+        state = programs.create(jax.random.fold_in(root, 0))
+    earlier = sum(record["train_seconds"] + record["test_seconds"] for record in writer.history)
+    for number in range(len(writer.history) + 1, config.num_epochs + 1):
+        state, record = _train_and_test(programs, state, root, number, writer)
+        record["images_per_second"] = num_train / record["train_seconds"]
+        record = writers.plain(record)
+        with stopping.in_one_piece:
+            # First of all: what is on record is never lost.
+            checkpoints.save(workdir, config, state, [*writer.history, record])
             writer.epoch(record)
-            saved.save(state, writer.history)
-    earlier = sum(record["train_seconds"] + record["test_seconds"] for record in history)
     return writer.close(
         params=models.count_params(state.params),
         total_seconds=earlier + time.perf_counter() - begin,
@@ -94,6 +111,16 @@ def _load(config: ConfigDict, key: str) -> Split:
         return input_pipeline.load(config[key], config.data_dir, config.dataset)
     except SplitError as error:
         raise SplitError(f"config.{key} {error}") from None
+
+
+def _check_nothing_on_record(workdir: Path) -> None:
+    """Raises UserError if a run would be begun anew that has lost its checkpoints."""
+    epochs = writers.epochs_on_record(workdir)
+    if epochs:
+        raise UserError(
+            f"the run in {workdir} has {epochs} epochs on record and no checkpoint to go on "
+            "from; start it anew with --overwrite, or use another --workdir"
+        )
 
 
 def _train_and_test(

@@ -9,7 +9,6 @@ import platform
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,47 +20,15 @@ from tqdm import tqdm
 import mnist_flax
 from mnist_flax import files, tensorboard
 from mnist_flax.config import flatten
-from mnist_flax.errors import UserError
-
-# What a run writes into its folder, and all that --overwrite removes from it.
-RUN_FILES = (
-    "metrics.jsonl",
-    "summary.json",
-    "config.json",
-    "curves.png",
-    "events.out.tfevents.*",
-)
+from mnist_flax.workdirs import RUN_FILES
 
 _VERSIONS = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def prepare_workdir(workdir: Path, overwrite: bool = False) -> None:
-    """Makes the folder of a run and checks that a run can be written there.
-
-    Args:
-        workdir: The folder, or where it is to be made.
-        overwrite: Whether the folder may hold a run. It stays until the next one starts.
-
-    Raises:
-        UserError: The folder cannot be made or written, or holds a run and not `overwrite`.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir, buffering=0) as probe:
-            probe.write(b"\n")
-    except OSError as error:
-        raise UserError(
-            f"the workdir {workdir} cannot be written ({error.strerror}); choose another"
-        ) from None
-    if overwrite:
-        return
-    for pattern in (*RUN_FILES, "checkpoints"):
-        for path in workdir.glob(pattern):
-            raise UserError(
-                f"the workdir {workdir} already holds a run ({path.name}); "
-                "choose another --workdir, go on with that run with --resume, "
-                "or replace it with --overwrite"
-            )
+def epochs_on_record(workdir: Path) -> int:
+    """How many epochs of a run were finished, and are there to go on from."""
+    path = workdir / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 class ProgressBar:
@@ -106,7 +73,7 @@ class RunWriter:
         """Starts a run, or goes on with one: writes config.json and what is in `history`.
 
         Args:
-            workdir: A folder that `prepare_workdir` accepted. Its run's files are replaced.
+            workdir: A folder that `workdirs.hold` holds. Its run's files are replaced.
             config: Goes into config.json, summary.json and TensorBoard.
             steps_per_epoch: Length of the progress bar.
             num_test: Number of images that are tested, to print how many were right.
@@ -129,7 +96,8 @@ class RunWriter:
         )
         kept = (self._events.name, "config.json", "metrics.jsonl")
         for pattern in RUN_FILES:
-            for path in workdir.glob(pattern):
+            # The second are what `files.replace` leaves behind if it is killed.
+            for path in (*workdir.glob(pattern), *workdir.glob(f".{pattern}.*.tmp")):
                 if path.name not in kept:
                     path.unlink()
 
@@ -162,23 +130,23 @@ class RunWriter:
                 train_loss, train_accuracy, test_loss, test_accuracy (0 to 1), train_seconds,
                 test_seconds, images_per_second.
         """
-        plain = _plain(record)
-        files.append(self._workdir / "metrics.jsonl", _json(plain))
-        files.append(self._events, tensorboard.scalar_events(plain))
-        self.history.append(plain)
-        right = self._right(plain)
+        line = plain(record)
+        files.append(self._workdir / "metrics.jsonl", _json(line))
+        files.append(self._events, tensorboard.scalar_events(line))
+        self.history.append(line)
+        right = self._right(line)
         test = (
-            f"Test set: Average loss: {_number(plain['test_loss'])}, "
+            f"Test set: Average loss: {_number(line['test_loss'])}, "
             f"Accuracy: {right}/{self._num_test} ({100 * right / self._num_test:.2f}%)"
         )
         if self.wants_progress:
             print(f"{test}\n", flush=True)
             return
         train = (
-            f"Loss={_number(plain['train_loss'])} Accuracy={100 * plain['train_accuracy']:.2f}"
+            f"Loss={_number(line['train_loss'])} Accuracy={100 * line['train_accuracy']:.2f}"
         )
-        seconds = plain["train_seconds"] + plain["test_seconds"]
-        print(f"Epoch {plain['epoch']}  Train: {train}  {test}  {seconds:.1f} s", flush=True)
+        seconds = line["train_seconds"] + line["test_seconds"]
+        print(f"Epoch {line['epoch']}  Train: {train}  {test}  {seconds:.1f} s", flush=True)
 
     def close(
         self,
@@ -265,16 +233,19 @@ def _number(value: float | None) -> str:
     return "nan" if value is None else f"{value:.4f}"
 
 
-def _plain(value: Any) -> Any:
-    """Scalars of numpy and JAX as Python's own; NaN and infinity, which JSON lacks, as None."""
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back.
+
+    Scalars of NumPy and JAX become Python's own; NaN and infinity, which JSON lacks, None.
+    """
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(value: Any, indent: int | None = None) -> bytes:
-    return (json.dumps(_plain(value), indent=indent, allow_nan=False) + "\n").encode()
+    return (json.dumps(plain(value), indent=indent, allow_nan=False) + "\n").encode()
 
 
 def _versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mnist_flax.errors import TrainingError, UserError, exit_status
+from mnist_flax.errors import TrainingError, UserError, WriteError, exit_status, warn
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ from mnist_flax.errors import TrainingError, UserError, exit_status
             OSError(errno.ENOSPC, "No space left on device", "runs/a/metrics.jsonl"),
             1,
             "error: No space left on device while writing runs/a/metrics.jsonl",
+        ),
+        (
+            WriteError(errno.EROFS, "Read-only file system", "runs/a/metrics.jsonl"),
+            1,
+            "error: Read-only file system while writing runs/a/metrics.jsonl",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
@@ -41,6 +46,14 @@ def test_one_line_and_a_status(
 def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status(lambda: None) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    warn("the checkpoint is damaged\n(truncated);  the one before is used")
+    assert capsys.readouterr() == (
+        "",
+        "warning: the checkpoint is damaged (truncated); the one before is used\n",
+    )
 
 
 @pytest.mark.parametrize(

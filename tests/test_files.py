@@ -2,13 +2,15 @@
 
 import contextlib
 import errno
+import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mnist_flax import files
+from mnist_flax.errors import WriteError
 
 
 @contextlib.contextmanager
@@ -32,7 +34,7 @@ def test_append(tmp_path: Path) -> None:
 def test_append_that_does_not_fit_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "log"
     files.append(path, b"x" * 900)
-    with full_disk(1000), pytest.raises(OSError, match="log") as error:
+    with full_disk(1000), pytest.raises(WriteError, match="log") as error:
         files.append(path, b"y" * 200)
     assert error.value.errno == errno.EFBIG
     assert error.value.filename == str(path)
@@ -50,10 +52,44 @@ def test_replace(tmp_path: Path) -> None:
 def test_replace_that_does_not_fit_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     files.replace(path, b"old")
-    with full_disk(1000), pytest.raises(OSError, match=r"summary\.json"):
+    with full_disk(1000), pytest.raises(WriteError, match=r"summary\.json"):
         files.replace(path, b"y" * 2000)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [files.append, files.replace])
+def test_what_cannot_be_opened_is_named(tmp_path: Path, write: Callable[..., None]) -> None:
+    path = tmp_path / "nowhere" / "log"
+    with pytest.raises(WriteError) as error:
+        write(path, b"")
+    assert (error.value.errno, error.value.filename) == (errno.ENOENT, str(path))
+
+
+def test_a_replaced_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "summary.json"
+    names = []
+
+    def fsync(descriptor: int) -> None:
+        (found,) = tmp_path.iterdir()
+        assert os.fstat(descriptor).st_ino == found.stat().st_ino
+        assert found.read_bytes() == b"new"
+        names.append(found.name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.replace(path, b"new")
+    assert len(names) == 1
+    assert names[0] != path.name
+    assert path.read_bytes() == b"new"
+
+
+def test_room(tmp_path: Path) -> None:
+    files.check_room(tmp_path, 1000)
+    with full_disk(1000), pytest.raises(OSError, match="too large"):
+        files.check_room(tmp_path, 1001)
+    assert not list(tmp_path.iterdir())
 
 
 def test_interrupted_replace_leaves_nothing(

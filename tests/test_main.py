@@ -3,10 +3,9 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
+from mnist_flax import workdirs
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.main import main
 
@@ -222,30 +222,70 @@ def test_a_run_that_failed_keeps_its_folder(
     assert Path("run").is_dir()
 
 
-@pytest.fixture
-def _sigint() -> Iterator[None]:
-    """A shell starts what it runs in the background with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+# In the place of training: writes as many lines as its first argument says, and is stopped by
+# the signal that the second one names. A shell starts what it runs in the background with
+# SIGINT ignored.
+STOPPED = """
+import os, signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mnist_flax.main import main
+def train(config, workdir, *, overwrite, resume):
+    if sys.argv[1] != "0":
+        (workdir / "metrics.jsonl").write_text("{}\\n" * int(sys.argv[1]))
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+    time.sleep(600)
+sys.modules["mnist_flax.train"] = types.ModuleType("mnist_flax.train")
+sys.modules["mnist_flax.train"].train_and_evaluate = train
+sys.exit(main(sys.argv[3:]))
+"""
 
 
-@pytest.mark.usefixtures("_sigint")
-@pytest.mark.parametrize("epochs", [0, 3])
-def test_ctrl_c_says_what_is_done_and_where(
-    epochs: int, install_train: Install, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "epochs", "status", "line"),
+    [
+        ("SIGINT", 3, 130, "interrupted: epochs done: 3, in run\n"),
+        (
+            "SIGTERM",
+            0,
+            143,
+            "terminated: epochs done: 0, in run; --resume goes on after them\n",
+        ),
+    ],
+)
+def test_a_signal_says_what_is_done_and_where(
+    name: str, epochs: int, status: int, line: str
 ) -> None:
-    def train(
-        config: ConfigDict, workdir: Path, *, overwrite: bool, resume: bool
-    ) -> dict[str, Any]:
-        if epochs:
-            (workdir / "metrics.jsonl").write_text("{}\n" * epochs)
-        os.kill(os.getpid(), signal.SIGINT)
-        raise AssertionError("not reached")
+    process = run_command(STOPPED, str(epochs), name, "--workdir=run")
+    assert process.stderr == line
+    assert process.stdout == "Workdir: run\n"
+    assert process.returncode == status
 
-    install_train(train)
-    assert main(["--workdir=run"]) == 130
-    assert capsys.readouterr().err == f"interrupted: epochs done: {epochs}, in run\n"
+
+def test_the_command_answers_sigterm_from_its_first_line_on() -> None:
+    with start_command("--workdir=run") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Workdir: run\n"
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert err == "terminated: epochs done: 0, in run; --resume goes on after them\n"
+    assert process.returncode == 143
+
+
+@pytest.mark.parametrize("flags", [[], ["--resume"], ["--overwrite"]])
+def test_a_second_run_in_a_workdir_is_refused_at_once(
+    flags: list[str],
+    runs: list[tuple[ConfigDict, Path]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with workdirs.hold(Path("run"), may_hold_a_run=False):
+        assert main(["--workdir=run", *flags]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: another process is at a run in the workdir run; wait for it to end, or choose "
+        "another --workdir\n",
+    )
+    assert not runs
+    assert not list(Path("run").iterdir())
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -254,6 +294,7 @@ def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     assert "python -m mnist_flax.main --config configs/default.py --workdir" in out
+    assert "143 for SIGTERM" in out
     for name in ("--config:", "--workdir:", "--[no]overwrite:", "--[no]resume:"):
         assert name in out
     for name in config_lib.RULES:
@@ -261,14 +302,20 @@ def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) < 120
 
 
-def run_command(code: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def start_command(*argv: str, code: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, *(["-c", code] if code else ["-m", "mnist_flax.main"]), *argv],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(config_lib.__file__).parents[1])},
-        check=False,
     )
+
+
+def run_command(code: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    with start_command(*argv, code=code) as process:
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def test_the_command_itself() -> None:

@@ -1,27 +1,42 @@
 """A run from config to summary, in this process."""
 
+import itertools
 import json
+import shutil
+import time
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from idx_files import flipped
 
+from mnist_flax import checkpoints, files, train
 from mnist_flax import config as config_lib
-from mnist_flax import train
-from mnist_flax.checkpoints import Checkpoints
 from mnist_flax.epoch import Programs
 from mnist_flax.errors import TrainingError, UserError
 
+PROGRAMS = {}
 
-@pytest.fixture
-def config(data_dir):
+
+def small_config(data_dir):
     config = config_lib.load(config_lib.default_path())
     config.data_dir = str(data_dir)
     config.train_split, config.test_split = "train[:200]", "test[:100]"
     config.num_epochs = 2
     return config
+
+
+@pytest.fixture
+def config(data_dir):
+    return small_config(data_dir)
+
+
+def content(folder):
+    return {
+        str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
+    }
 
 
 def read_metrics(workdir):
@@ -55,44 +70,182 @@ def figures(workdir):
 
 def final_state(config, workdir):
     create = partial(train.create_train_state, config=config, num_images=200)
-    with Checkpoints(workdir) as saved:
-        return saved.restore(config.num_epochs, jax.eval_shape(create, jax.random.key(0)))[0]
+    like = jax.eval_shape(create, jax.random.key(0))
+    return checkpoints.load(workdir, config.num_epochs, config, like).state
+
+
+def assert_same_run(config, *workdirs):
+    """Same figures, and the same state at the end, bit for bit."""
+    first, second = workdirs
+    assert figures(first) == figures(second)
+    states = [final_state(config, workdir) for workdir in workdirs]
+    jax.tree.map(np.testing.assert_array_equal, *states)
 
 
 def test_a_seed_gives_the_same_run_bit_for_bit(config, tmp_path):
     for name in ("first", "again"):
         train.train_and_evaluate(config, tmp_path / name)
-    assert figures(tmp_path / "first") == figures(tmp_path / "again")
-    states = [final_state(config, tmp_path / name) for name in ("first", "again")]
-    jax.tree.map(np.testing.assert_array_equal, *states)
+    assert_same_run(config, tmp_path / "first", tmp_path / "again")
     config.seed = 1
     train.train_and_evaluate(config, tmp_path / "other")
     assert figures(tmp_path / "first") != figures(tmp_path / "other")
 
 
-def test_a_resumed_run_is_the_one_never_interrupted(config, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def whole(data_dir, tmp_path_factory):
+    """The config of a run of three epochs, and the folder of it, never interrupted."""
+    config = small_config(data_dir)
     config.num_epochs = 3
-    train.train_and_evaluate(config, tmp_path / "whole")
+    workdir = tmp_path_factory.mktemp("whole")
+    train.train_and_evaluate(config, workdir)
+    return config, workdir
 
-    def stop(self, *args):
-        save(self, *args)
-        raise KeyboardInterrupt
 
-    save = Checkpoints.save
-    for _ in range(2):
+@pytest.fixture
+def _compiled_once(monkeypatch):
+    """Runs of the same config share their programs."""
+
+    def programs(config, *splits):
+        if str(config) not in PROGRAMS:
+            PROGRAMS[str(config)] = Programs(config, *splits)
+        return PROGRAMS[str(config)]
+
+    monkeypatch.setattr(train, "Programs", programs)
+
+
+@pytest.fixture
+def stop(monkeypatch, _compiled_once):
+    """Stops a run in the middle of what it writes at the end of an epoch, as a kill would.
+
+    The function gets the module, the name of a function in it, and at which call of that; it
+    returns when the run has been stopped before that call.
+    """
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(module, name, call, config, workdir):
+        function, calls = getattr(module, name), []
+
+        def stopped(*args, **kwargs):
+            calls.append(args)
+            if len(calls) == call:
+                raise StoppedError
+            return function(*args, **kwargs)
+
         with monkeypatch.context() as patch:
-            patch.setattr(Checkpoints, "save", stop)
-            with pytest.raises(KeyboardInterrupt):
-                train.train_and_evaluate(config, tmp_path / "parts", resume=True)
-    # As if it had been killed between a line of metrics.jsonl and its checkpoint.
-    with (tmp_path / "parts" / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 3}\n')
-    summary = train.train_and_evaluate(config, tmp_path / "parts", resume=True)
+            patch.setattr(module, name, stopped)
+            with pytest.raises(StoppedError):
+                train.train_and_evaluate(config, workdir, resume=True)
+
+    return stop
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call", "epochs"),
+    [
+        (checkpoints, "save", 1, 0),
+        (checkpoints.ocp, "save", 2, 1),
+        # The checkpoint is there, and its line in metrics.jsonl is not.
+        (files, "append", 1, 1),
+        # The line is there, and its events for TensorBoard are not.
+        (files, "append", 4, 2),
+        # After the last epoch, before curves.png and before summary.json.
+        (files, "replace", 4, 3),
+        (files, "replace", 5, 3),
+    ],
+)
+def test_a_resumed_run_is_the_one_never_interrupted(
+    whole, tmp_path, stop, capsys, module, name, call, epochs
+):
+    config, workdir = whole
+    stop(module, name, call, config, tmp_path)
+    recorded = read_metrics(tmp_path)
+    capsys.readouterr()
+    summary = train.train_and_evaluate(config, tmp_path, resume=True)
     assert summary["epochs"] == 3
-    assert figures(tmp_path / "whole") == figures(tmp_path / "parts")
-    states = [final_state(config, tmp_path / name) for name in ("whole", "parts")]
-    jax.tree.map(np.testing.assert_array_equal, *states)
-    assert len(list((tmp_path / "parts").glob("events.out.tfevents.*"))) == 1
+    assert_same_run(config, workdir, tmp_path)
+    # What was on record stays, with its times.
+    assert read_metrics(tmp_path)[: len(recorded)] == recorded
+    assert (f"Resumed after epoch {epochs}." in capsys.readouterr().out) == (epochs > 0)
+    names = {path.name for path in tmp_path.iterdir()}
+    (events,) = (name for name in names if name.startswith("events.out.tfevents."))
+    assert names == {
+        *("config.json", "metrics.jsonl", "summary.json", "curves.png", "checkpoints"),
+        events,
+    }
+
+
+@pytest.mark.parametrize("end", ['{"epoch": 2}\n{"epoch": 3}\n', '{"epoch": 2, "st', ""])
+def test_metrics_are_what_the_checkpoint_says(whole, tmp_path, stop, end):
+    config, workdir = whole
+    stop(files, "append", 3, config, tmp_path)
+    first = (tmp_path / "metrics.jsonl").read_text()
+    (tmp_path / "metrics.jsonl").write_text(first + end if end else "")
+    train.train_and_evaluate(config, tmp_path, resume=True)
+    assert_same_run(config, workdir, tmp_path)
+
+
+@pytest.mark.usefixtures("_compiled_once")
+def test_a_damaged_checkpoint_costs_one_epoch(whole, tmp_path, capsys):
+    config, workdir = whole
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    (manifest,) = (tmp_path / "checkpoints" / "3" / "state").glob("manifest*")
+    manifest.write_bytes(flipped(manifest.read_bytes(), 20))
+    train.train_and_evaluate(config, tmp_path, resume=True)
+    out, err = capsys.readouterr()
+    assert err.startswith(f"warning: the checkpoint {tmp_path}/checkpoints/3 is damaged")
+    assert "\nResumed after epoch 2.\n" in out
+    assert_same_run(config, workdir, tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["damaged", "removed"])
+def test_a_run_without_a_good_checkpoint_is_left_alone(whole, tmp_path, lost):
+    config, workdir = whole
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / "checkpoints").iterdir():
+        (path / "SHA256SUMS").unlink() if lost == "damaged" else shutil.rmtree(path)
+    before = content(tmp_path)
+    message = "has no good checkpoint" if lost == "damaged" else "has 3 epochs on record and no"
+    with pytest.raises(UserError, match=f"{message}.*--overwrite"):
+        train.train_and_evaluate(config, tmp_path, resume=True)
+    assert content(tmp_path) == before
+
+
+def test_a_clock_that_goes_back_changes_nothing(whole, tmp_path, stop, monkeypatch):
+    config, workdir = whole
+    # A day earlier at every look, and before 1970 in the end.
+    clock = itertools.count(3 * 86_400, -86_400)
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock) * 10**9)
+    stop(files, "append", 3, config, tmp_path)
+    summary = train.train_and_evaluate(config, tmp_path, resume=True)
+    assert next(clock) < 0
+    assert_same_run(config, workdir, tmp_path)
+    assert 2 <= len(checkpoints.epochs(tmp_path)) <= 3
+    times = [summary["total_seconds"], summary["compile_seconds"]]
+    for line in read_metrics(tmp_path):
+        times += [line["train_seconds"], line["test_seconds"], line["images_per_second"]]
+    assert min(times) > 0
+
+
+@pytest.mark.usefixtures("_compiled_once")
+def test_a_second_run_at_the_same_time_is_refused_and_changes_nothing(
+    config, tmp_path, monkeypatch
+):
+    save = checkpoints.save
+
+    def run_again(*args):
+        save(*args)
+        before = content(tmp_path)
+        for flags in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(UserError, match="another process is at a run in the workdir"):
+                train.train_and_evaluate(config, tmp_path, **flags)
+        assert content(tmp_path) == before
+
+    monkeypatch.setattr(checkpoints, "save", run_again)
+    train.train_and_evaluate(config, tmp_path)
+    assert len(read_metrics(tmp_path)) == 2
 
 
 def test_a_resumed_run_that_had_finished_says_so_again(config, tmp_path):
@@ -119,8 +272,7 @@ def test_overwrite_starts_from_nothing(config, tmp_path):
     config.num_epochs = 1
     train.train_and_evaluate(config, tmp_path, overwrite=True)
     assert len(read_metrics(tmp_path)) == 1
-    with Checkpoints(tmp_path) as saved:
-        assert saved.epochs == [1]
+    assert checkpoints.epochs(tmp_path) == [1]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_written(

@@ -4,7 +4,6 @@ import io
 import json
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,8 +14,7 @@ from test_files import full_disk
 from test_tensorboard import read_events
 
 from mnist_flax import config as config_lib
-from mnist_flax.errors import UserError
-from mnist_flax.writers import RunWriter, prepare_workdir
+from mnist_flax.writers import RunWriter, epochs_on_record
 
 SUMMARY_FIELDS = [
     *("params", "epochs", "final_test_accuracy", "best_test_accuracy", "best_epoch"),
@@ -102,6 +100,13 @@ def test_every_epoch_is_on_disk_when_it_ends(tmp_path: Path, config: ConfigDict)
         lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == list(range(1, epoch + 1))
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_epochs_on_record(tmp_path: Path) -> None:
+    assert epochs_on_record(tmp_path) == 0
+    # The power failed in the middle of the third line.
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    assert epochs_on_record(tmp_path) == 2
 
 
 def test_lines_in_a_pipe(
@@ -229,50 +234,16 @@ def test_full_disk_leaves_whole_lines(tmp_path: Path, config: ConfigDict) -> Non
     assert read_events(events_file.read_bytes())[-1].step == 469 * (len(epochs) - 1)
 
 
-def test_a_workdir_that_holds_a_run_is_refused(tmp_path: Path, config: ConfigDict) -> None:
-    write_run(tmp_path, config, [0.99])
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(UserError, match=r"already holds a run \(metrics\.jsonl\)"):
-        prepare_workdir(tmp_path)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
 def test_a_new_run_replaces_the_old_one_and_nothing_else(
     tmp_path: Path, config: ConfigDict
 ) -> None:
     write_run(tmp_path, config, [0.99])
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
-    before = {path.name for path in tmp_path.iterdir()}
-    prepare_workdir(tmp_path, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == before
+    # As if a process had been killed while it wrote one.
+    (tmp_path / ".summary.json.123.tmp").write_text("{")
     RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1)
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
     (events,) = tmp_path.glob("events.out.tfevents.*")
     after = {path.name for path in tmp_path.iterdir()}
     assert after == {"notes.txt", "other", "config.json", "metrics.jsonl", events.name}
-
-
-def test_workdir_is_made_with_its_parents(tmp_path: Path) -> None:
-    prepare_workdir(tmp_path / "a" / "b")
-    assert not list((tmp_path / "a" / "b").iterdir())
-
-
-def test_workdir_below_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for workdir in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(UserError, match="cannot be written") as error:
-            prepare_workdir(workdir)
-        assert str(workdir) in str(error.value)
-
-
-def test_workdir_that_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Permissions do not bind root, who runs the tests in many a container.
-    def refuse(**kwargs: Any) -> NoReturn:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(UserError, match=r"cannot be written \(Permission denied\)"):
-        prepare_workdir(tmp_path)
