@@ -1,7 +1,9 @@
 """A run from config to summary, in this process."""
 
+import errno
 import itertools
 import json
+import os
 import shutil
 import time
 from functools import partial
@@ -115,14 +117,11 @@ def _compiled_once(monkeypatch):
 
 @pytest.fixture
 def stop(monkeypatch, _compiled_once):
-    """Stops a run in the middle of what it writes at the end of an epoch, as a kill would.
+    """Stops a run at one of its writes: the disk is full. A kill would leave the same files.
 
     The function gets the module, the name of a function in it, and at which call of that; it
     returns when the run has been stopped before that call.
     """
-
-    class StoppedError(Exception):
-        pass
 
     def stop(module, name, call, config, workdir):
         function, calls = getattr(module, name), []
@@ -130,12 +129,12 @@ def stop(monkeypatch, _compiled_once):
         def stopped(*args, **kwargs):
             calls.append(args)
             if len(calls) == call:
-                raise StoppedError
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return function(*args, **kwargs)
 
         with monkeypatch.context() as patch:
             patch.setattr(module, name, stopped)
-            with pytest.raises(StoppedError):
+            with pytest.raises(OSError, match="No space left"):
                 train.train_and_evaluate(config, workdir, resume=True)
 
     return stop
