@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 from jax import lax
 
-from mnist_flax import layers
+from mnist_flax import compiler_options, layers
 
 BATCH, STEPS, ROUNDS = 128, 5, 7
 # Name, size of the image, input channels, features, size of the kernel.
@@ -30,12 +30,17 @@ Conv = Callable[[jax.Array, jax.Array], jax.Array]
 
 def xla_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The textbook convolution, with the gradients that JAX derives."""
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=layers.DIMENSIONS
-    )
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
 
 
-def milliseconds(conv: Conv, x: jax.Array, kernel: jax.Array, loop: bool) -> float:
+def milliseconds(
+    conv: Conv,
+    x: jax.Array,
+    kernel: jax.Array,
+    loop: bool,
+    options: compiler_options.Options,
+) -> float:
     """Least time of one forward and backward pass."""
 
     def step(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -50,7 +55,8 @@ def milliseconds(conv: Conv, x: jax.Array, kernel: jax.Array, loop: bool) -> flo
             lax.fori_loop(0, steps, lambda _, c: step(*c), (x, kernel))
             if loop
             else step(x, kernel)
-        )
+        ),
+        compiler_options=options,
     )
     jax.block_until_ready(run(x, kernel))
     times = []
@@ -68,9 +74,14 @@ def main() -> None:
         keys = jax.random.split(jax.random.key(0))
         x = jax.random.normal(keys[0], (BATCH, size, size, channels))
         kernel = 0.1 * jax.random.normal(keys[1], (width, width, channels, features))
+        # Each in its own layout, and compiled as it is by default or in a run.
+        cases: tuple[tuple[Conv, jax.Array, compiler_options.Options], ...] = (
+            (xla_conv, x, {}),
+            (layers.conv, x.transpose(3, 1, 2, 0), compiler_options.for_loops()),
+        )
         figures = [
-            milliseconds(conv, x, kernel, loop)
-            for conv in (xla_conv, layers.conv)
+            milliseconds(conv, images, kernel, loop, options)
+            for conv, images, options in cases
             for loop in (False, True)
         ]
         print(

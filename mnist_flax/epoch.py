@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment
+from mnist_flax import augment, compiler_options
 from mnist_flax.input_pipeline import Split
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.steps import (
@@ -161,24 +161,21 @@ class Programs:
         self._train, self._test = train, test
         self._steps, self._rest = divmod(n, config.batch_size)
 
-        state = jax.eval_shape(
-            partial(create_train_state, config=config, num_images=n), jax.random.key(0)
-        )
+        once, loops = compiler_options.for_once(), compiler_options.for_loops()
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        self.create = (
-            jax.jit(partial(create_train_state, config=config, num_images=n))
-            .lower(jax.random.key(0))
-            .compile()
-        )
+        create = jax.jit(partial(create_train_state, config=config, num_images=n))
+        state = jax.eval_shape(create, jax.random.key(0))
+        self.create = create.lower(jax.random.key(0)).compile(once)
         start = jax.jit(partial(start_epoch, num_images=n), donate_argnums=0)
         epoch, order, key = jax.eval_shape(start, state, jax.random.key(0), index)
-        self._start = start.lower(state, jax.random.key(0), index).compile()
+        self._start = start.lower(state, jax.random.key(0), index).compile(once)
         steps = jax.jit(partial(full_steps, config=config), donate_argnums=0)
-        self._full = steps.lower(epoch, train, order, key, index, index).compile()
+        self._full = steps.lower(epoch, train, order, key, index, index).compile(loops)
         if self._rest:
             last = jax.jit(partial(last_step, config=config), donate_argnums=0)
-            self._last = last.lower(epoch, train, order, key).compile()
-        self._evaluate = jax.jit(partial(evaluate, config=config)).lower(state, test).compile()
+            self._last = last.lower(epoch, train, order, key).compile(once)
+        test_metrics = jax.jit(partial(evaluate, config=config))
+        self._evaluate = test_metrics.lower(state, test).compile(loops)
         self.seconds = time.perf_counter() - begin
 
     def train_epoch(

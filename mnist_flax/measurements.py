@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, input_pipeline, model_table
+from mnist_flax import augment, compiler_options, input_pipeline, model_table
 from mnist_flax.datasets import preparation
 from mnist_flax.epoch import Programs
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
@@ -129,20 +129,20 @@ class Measurements:
     @functools.cached_property
     def _run_steps(self) -> Callable[[np.int32], TrainState]:
         images, labels = self._batches
-        program = jax.jit(partial(_train_steps, config=self._config))
+        program = _jit(partial(_train_steps, config=self._config))
         state = create_train_state(self._key, self._config)
         return lambda count: program(state, images, labels, self._key, count)
 
     @functools.cached_property
     def _run_step(self) -> Callable[[], TrainState]:
         images, labels = (batches[0] for batches in self._batches)
-        program = jax.jit(partial(_train_step, config=self._config))
+        program = _jit(partial(_train_step, config=self._config))
         state = create_train_state(self._key, self._config)
         return lambda: program(state, images, labels, self._key)
 
     @functools.cached_property
     def _augment(self) -> Callable[[np.int32], jax.Array]:
-        program = jax.jit(partial(_augment_batches, config=self._config))
+        program = _jit(partial(_augment_batches, config=self._config))
         order = jax.random.permutation(self._key, len(self._train.labels))
         return lambda count: program(self._train.images, order, self._key, count)
 
@@ -185,6 +185,11 @@ def _times_ms(dispatch: Callable[[], Any]) -> list[float]:
         jax.block_until_ready(dispatch())
         milliseconds.append(1e3 * (time.perf_counter() - begin))
     return milliseconds[2:]  # The first ones compile and warm up.
+
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles as a run compiles its steps."""
+    return jax.jit(function, compiler_options=compiler_options.for_loops())
 
 
 def _train_step(

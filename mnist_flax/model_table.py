@@ -80,8 +80,12 @@ def list_layers(model: nn.Module) -> list[Layer]:
         # The row is the batch norm's: the pooling that may follow it has none, as in the
         # assignment. Of several outputs the first is what goes on to the next layer.
         normalizes = isinstance(context.module, BatchNormReluPool)
-        shape = jax.tree.leaves(args[0] if normalizes else output)[0].shape[1:]
-        called[context.module.path] = (type(context.module).__name__, shape)
+        shape = jax.tree.leaves(args[0] if normalizes else output)[0].shape
+        if len(shape) == 4:
+            # Inside, activations are [C,H,W,N].
+            channels, height, width, _ = shape
+            shape = (1, height, width, channels)
+        called[context.module.path] = (type(context.module).__name__, shape[1:])
         return output
 
     def init() -> Any:

@@ -32,8 +32,8 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """float[N,H,W,I] to float[N,H,W,features] without the bias, and the bias."""
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        """float[I,H,W,N] to float[features,H,W,N] without the bias, and the bias."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[0], self.features)
         init = torch_uniform(shape[0] * shape[1] * shape[2])
         kernel = self.param("kernel", init, shape)
         bias = self.param("bias", init, (self.features,))
@@ -57,14 +57,14 @@ class BatchNormReluPool(nn.Module):
         """Normalizes y + shift.
 
         Args:
-          y: float[N,H,W,C]; H and W even if pool.
+          y: float[C,H,W,N]; H and W even if pool.
           shift: float[C]. Its gradient in training is exactly zero.
           train: whether to use the batch's statistics and update the running ones.
 
         Returns:
-          float[N,H,W,C], or [N,H/2,W/2,C] if pool.
+          float[C,H,W,N], or [C,H/2,W/2,N] if pool.
         """
-        features = (y.shape[-1],)
+        features = (y.shape[0],)
         scale = self.param("scale", nn.initializers.ones, features)
         bias = self.param("bias", nn.initializers.zeros, features)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, features)
@@ -72,12 +72,12 @@ class BatchNormReluPool(nn.Module):
         if not train:
             factor = scale * jax.lax.rsqrt(running_var.value + layers.EPSILON)
             offset = bias + (shift - running_mean.value) * factor
-            z = y * factor.reshape(1, 1, 1, -1) + offset.reshape(1, 1, 1, -1)
+            z = y * factor.reshape(-1, 1, 1, 1) + offset.reshape(-1, 1, 1, 1)
             return nn.relu(layers.max_pool(z) if self.pool else z)
         out, mean, var = layers.batch_norm_relu(y, scale, bias, self.pool)
         if not self.is_initializing():
             # Normalization uses the biased variance, the running one is unbiased: torch's rule.
-            count = y.size // y.shape[-1]
+            count = y.size // y.shape[0]
             new = 1 - self.momentum
             running_mean.value += new * (mean + shift - running_mean.value)
             running_var.value += new * (var * (count / (count - 1)) - running_var.value)
@@ -119,13 +119,14 @@ class ConvNet(nn.Module):
             y, bias = Conv(features, size, name=f"conv{i}")(x)
             return BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
 
+        x = x.transpose(3, 1, 2, 0)  # See layers for why the batch comes last.
         x = block(x, 1, 8)
         x = drop(block(x, 2, 16, pool=True))
         x = block(x, 3, 16)
         x = drop(block(x, 4, 32, pool=True))
         x = block(x, 5, 32)
         x = drop(block(x, 6, 32, 1))
-        x = x.mean((1, 2))
+        x = x.mean((1, 2)).T
         init = torch_uniform(x.shape[-1])
         return nn.Dense(10, kernel_init=init, bias_init=init, name="fc")(x)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import augment, epoch, input_pipeline, models, steps
+from mnist_flax import augment, compiler_options, epoch, input_pipeline, models, steps
 from mnist_flax import config as config_lib
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 
@@ -58,6 +58,7 @@ class RecordingBar:
 
 def test_a_run_compiles_each_program_once(config, splits, compilations):
     jax.random.key(0), np.int32(0)
+    compiler_options.for_once()  # Asks XLA what it knows.
     before = len(compilations)
     programs = epoch.Programs(config, *splits)
     # Weights, an epoch's start, its full steps, its last step, evaluation.

@@ -22,7 +22,7 @@ def assert_close(actual, expected, tolerance=2e-5):
 
 
 def textbook_conv(x, kernel):
-    dimensions = ("NHWC", "HWIO", "NHWC")
+    dimensions = ("CHWN", "HWIO", "CHWN")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
 
 
@@ -30,31 +30,39 @@ def textbook_conv(x, kernel):
 @pytest.mark.parametrize(("channels", "features"), [(1, 8), (8, 16), (5, 3)])
 @pytest.mark.parametrize("shape", [(6, 6), (7, 4)])
 def test_conv_and_its_gradients(size, channels, features, shape):
-    x = normal(0, 3, *shape, channels)
+    x = normal(0, channels, *shape, 3)
     kernel = normal(1, size, size, channels, features)
-    dy = normal(2, 3, *shape, features)
+    dy = normal(2, features, *shape, 3)
     actual, actual_vjp = jax.vjp(layers.conv, x, kernel)
     expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
     assert_close(actual, expected)
     assert_close(actual_vjp(dy), expected_vjp(dy))
 
 
+def per_channel(*values):
+    return jnp.array(values, jnp.float32).reshape(-1, 1, 1, 1)
+
+
 def textbook_batch_norm(y, scale, bias):
-    mean, var = (f((0, 1, 2), keepdims=True) for f in (y.mean, y.var))
-    scale, bias = (x.reshape(1, 1, 1, -1) for x in (scale, bias))
+    mean, var = (f((1, 2, 3), keepdims=True) for f in (y.mean, y.var))
+    scale, bias = (x.reshape(-1, 1, 1, 1) for x in (scale, bias))
     return (y - mean) / jnp.sqrt(var + 1e-5) * scale + bias
+
+
+def textbook_max_pool(z):
+    pooled = nn.max_pool(z.transpose(3, 1, 2, 0), (2, 2), (2, 2))
+    return pooled.transpose(3, 1, 2, 0)
 
 
 def textbook_batch_norm_relu(y, scale, bias, pool):
     z = nn.relu(textbook_batch_norm(y, scale, bias))
-    return nn.max_pool(z, (2, 2), (2, 2)) if pool else z
+    return textbook_max_pool(z) if pool else z
 
 
 @pytest.mark.parametrize("pool", [False, True])
 def test_batch_norm_relu_and_its_gradients(pool):
-    # A mean far from zero: a variance from E[y^2] - E[y]^2 would lose most of its digits.
-    y = normal(0, 5, 6, 8, 4) * jnp.array([[[[1, 2, 0.1, 1]]]])
-    y += jnp.array([[[[0, 30, -2, 0]]]])
+    # Means as far from zero as ten standard deviations: the variance loses digits then.
+    y = normal(0, 4, 6, 8, 5) * per_channel(1, 2, 0.1, 1) + per_channel(0, 20, -1, 0)
     # A negative scale turns the order within a window around.
     scale, bias = jnp.array([1.0, 0.5, -1.5, 0.0]), jnp.array([0.1, -0.2, 0.3, 0.4])
     (out, mean, var), vjp = jax.vjp(
@@ -64,40 +72,46 @@ def test_batch_norm_relu_and_its_gradients(pool):
         lambda *args: textbook_batch_norm_relu(*args, pool), y, scale, bias
     )
     assert_close(out, expected)
-    assert_close((mean, var), (y.mean((0, 1, 2)), y.var((0, 1, 2))))
+    assert_close((mean, var), (y.mean((1, 2, 3)), y.var((1, 2, 3))))
     dout = normal(1, *out.shape)
     # Of the channel with scale 0 every window is a draw: which corner counts is a convention.
     got, want = vjp((dout, mean * 0, var * 0)), expected_vjp(dout)
-    assert_close(
-        (got[0][..., :3], got[1][:3], got[2]), (want[0][..., :3], want[1][:3], want[2])
-    )
+    assert_close((got[0][:3], got[1][:3], got[2]), (want[0][:3], want[1][:3], want[2]))
     assert all(bool(jnp.isfinite(x).all()) for x in got)
 
 
+def test_a_constant_channel_has_no_negative_variance():
+    # Squares of 1000 and their mean differ by rounding, which is more than epsilon.
+    out, _, var = layers.batch_norm_relu(
+        jnp.full((1, 6, 6, 7), 1000.1), jnp.ones(1), jnp.full(1, 0.5), False
+    )
+    assert float(var[0]) >= 0
+    assert bool(jnp.isfinite(out).all())
+
+
 def test_the_first_of_equal_values_takes_the_gradient_of_a_pooling():
-    y = jnp.zeros((2, 4, 4, 1)).at[:, 2:, 2:].set(1.0).at[1, 0, 1].set(1.0)
+    y = jnp.zeros((1, 4, 4, 2)).at[:, 2:, 2:].set(1.0).at[0, 0, 1, 1].set(1.0)
     scale, bias = jnp.ones(1), jnp.full(1, 5.0)
-    # Only d(out)/d(bias) times one is asked: through it, which pixel of each window was chosen.
     _, vjp = jax.vjp(lambda y: layers.batch_norm_relu(y, scale, bias, True)[0], y)
-    (dy,) = vjp(normal(3, 2, 2, 2, 1))
+    (dy,) = vjp(normal(3, 1, 2, 2, 2))
     _, vjp = jax.vjp(lambda y: nn.relu(textbook_first_of_four(y, scale, bias)), y)
-    (expected,) = vjp(normal(3, 2, 2, 2, 1))
+    (expected,) = vjp(normal(3, 1, 2, 2, 2))
     assert_close(dy, expected)
 
 
 def textbook_first_of_four(y, scale, bias):
     z = textbook_batch_norm(y, scale, bias)
-    n, h, w, c = z.shape
-    windows = z.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 5, 2, 4)
-    windows = windows.reshape(n, h // 2, w // 2, c, 4)
+    c, h, w, n = z.shape
+    windows = z.reshape(c, h // 2, 2, w // 2, 2, n).transpose(0, 1, 3, 5, 2, 4)
+    windows = windows.reshape(c, h // 2, w // 2, n, 4)
     # argmax takes the first of equals.
     first = jnp.argmax(windows, -1)[..., None]
     return jnp.take_along_axis(windows, first, -1)[..., 0]
 
 
 def test_max_pool():
-    z = normal(0, 2, 6, 4, 3)
-    np.testing.assert_array_equal(layers.max_pool(z), nn.max_pool(z, (2, 2), (2, 2)))
+    z = normal(0, 3, 6, 4, 2)
+    np.testing.assert_array_equal(layers.max_pool(z), textbook_max_pool(z))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.5, 0.9])
@@ -109,21 +123,38 @@ def test_dropout_zeroes_its_share_and_keeps_the_mean(rate):
     assert abs(dropped - rate) <= 5 * (rate * (1 - rate) / n) ** 0.5
     kept = np.unique(out[out != 0])
     assert len(kept) == 1
-    assert kept[0] == pytest.approx(1 / (1 - rate), rel=1e-4)
+    assert kept[0] == pytest.approx(1 / (1 - rate), rel=1e-6)
 
 
-def test_entries_that_share_random_bits_drop_all_but_independently():
-    rate, n = 0.05, 2**22
-    zero = np.asarray(layers.dropout(jax.random.key(1), jnp.ones(n), rate) == 0).reshape(-1, 4)
-    for a in range(4):
-        for b in range(a):
-            both = (zero[:, a] & zero[:, b]).mean()
-            expected_sd = rate * (4 / n) ** 0.5
-            assert abs(both - rate**2) <= 5 * expected_sd + rate * 2**-8
+def dropped_entries(seed, rate, shape):
+    return np.asarray(layers.dropout(jax.random.key(seed), jnp.ones(shape), rate) == 0)
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3, 4, 7, 8, 14, 16, 49, 128, 1792, 25088, 2**16])
+def test_entries_drop_independently(distance):
+    # The distances are those between neighbours in a batch, a row, a column and a channel.
+    rate, n = 0.25, 2**22
+    zero = dropped_entries(distance, rate, n)
+    both = (zero[distance:] & zero[:-distance]).mean()
+    sd = (rate**2 * (1 - rate**2) / (n - distance)) ** 0.5
+    # Pairs overlap, which widens the spread of their share, to less than twice.
+    assert abs(both - rate**2) <= 10 * sd
+
+
+def test_an_entry_drops_independently_from_step_to_step():
+    rate, shape, steps = 0.25, 4096, 512
+    keys = jax.random.split(jax.random.key(0), steps)
+    drop = jax.jit(jax.vmap(lambda key: layers.dropout(key, jnp.ones(shape), rate)))
+    zero = np.asarray(drop(keys) == 0)
+    # Chi-square of each entry's count over the steps: mean 1, variance 2/(steps*shape) or so.
+    counts = zero.sum(0)
+    chi = ((counts - rate * steps) ** 2 / (rate * (1 - rate) * steps)).mean()
+    assert abs(chi - 1) <= 5 * (2 / shape) ** 0.5
+    both = (zero[1:] & zero[:-1]).mean()
+    assert abs(both - rate**2) <= 10 * (rate**2 / zero.size) ** 0.5
 
 
 def test_dropout_depends_on_its_key_alone():
-    x = jnp.ones((64, 8))
-    first, again, other = (layers.dropout(jax.random.key(k), x, 0.5) for k in (0, 0, 1))
+    first, again, other = (dropped_entries(k, 0.5, (64, 8)) for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()

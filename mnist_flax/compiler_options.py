@@ -1,0 +1,42 @@
+"""What XLA is asked for on CPU. docs/SPEED.md has the measurements.
+
+These options are XLA's, not JAX's, and may go as they came: one that this version does not know
+is left out. A GPU or TPU takes none of them.
+"""
+
+import functools
+
+import jax
+
+Options = dict[str, str | bool]
+
+# Matrix products by Eigen, sums by YNNPACK: the products of a convolution's kernel gradient,
+# long sums with few results, take YNNPACK twice as long, and it would take both by default.
+_FAST: Options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+# Half the time to compile.
+_SOON: Options = {"xla_backend_optimization_level": "1", "xla_cpu_use_fusion_emitters": False}
+
+
+def for_loops() -> Options:
+    """For a program in which a run spends its time."""
+    return _known(_FAST)
+
+
+def for_once() -> Options:
+    """For a program that runs once, or once an epoch: compiling is most of what it costs."""
+    return _known(_FAST) | _known(_SOON)
+
+
+def _known(options: Options) -> Options:
+    if jax.default_backend() != "cpu":
+        return {}
+    return {name: value for name, value in options.items() if _is_known(name, value)}
+
+
+@functools.cache
+def _is_known(name: str, value: str | bool) -> bool:
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options={name: value})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
