@@ -42,6 +42,9 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict()
     # Share of activations set to zero after each pooling and before global average pooling.
     config.model.dropout_rate = 0.05
+    # Type of the activations and of the factors of every product: 'float32' or 'bfloat16'.
+    # Parameters, sums, batch norm's statistics and the loss are float32 in any case.
+    config.model.dtype = "float32"
 
     # torchvision's transforms, drawn anew for every image in every epoch, in this order.
     config.augment = ConfigDict()

@@ -19,6 +19,7 @@ from mnist_flax.errors import UserError
 
 DATASETS = ("mnist",)
 OPTIMIZERS = ("adam",)
+DTYPES = ("float32", "bfloat16")
 
 # tfds slices: 'train', 'train[:55000]', 'train[90%:]', 'train[:100]+test'.
 _BOUND = r"(-?\d+%?)?"
@@ -93,6 +94,7 @@ RULES: Mapping[str, Rule] = {
     "schedule.step_size": _integer(1, 10_000),
     "schedule.gamma": _number("above 0, up to 1", lambda x: 0 < x <= 1),
     "model.dropout_rate": _number("from 0 to below 1", lambda x: 0 <= x < 1),
+    "model.dtype": _one_of(DTYPES),
     "augment.crop_probability": _SHARE,
     "augment.crop_size": _integer(1, 28),
     "augment.degrees": _number("from 0 to 180", lambda x: 0 <= x <= 180),

@@ -189,11 +189,13 @@ class Programs:
           number: of the epoch, from 1.
           bar: told of progress several times; None: the host does nothing in between.
         """
-        epoch, order, key = self._start(state, key, np.int32(number))
         parts = min(BAR_UPDATES, self._steps) if bar else 1
         bounds = [self._steps * i // parts for i in range(parts + 1)]
-        for begin, end in itertools.pairwise(bounds):
-            epoch = self._full(epoch, self._train, order, key, np.int32(begin), np.int32(end))
+        # All that the device has yet to be told.
+        number, *numbers = jax.device_put([np.int32(x) for x in (number, *bounds)])
+        epoch, order, key = self._start(state, key, number)
+        for end, (start, stop) in zip(bounds[1:], itertools.pairwise(numbers), strict=True):
+            epoch = self._full(epoch, self._train, order, key, start, stop)
             if bar:
                 bar.update(end, *_progress(epoch))
         if self._rest:

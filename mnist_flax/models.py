@@ -73,6 +73,7 @@ class BatchNormReluPool(nn.Module):
             factor = scale * jax.lax.rsqrt(running_var.value + layers.EPSILON)
             offset = bias + (shift - running_mean.value) * factor
             z = y * factor.reshape(-1, 1, 1, 1) + offset.reshape(-1, 1, 1, 1)
+            z = z.astype(y.dtype)
             return nn.relu(layers.max_pool(z) if self.pool else z)
         out, mean, var = layers.batch_norm_relu(y, scale, bias, self.pool)
         if not self.is_initializing():
@@ -92,9 +93,12 @@ class ConvNet(nn.Module):
 
     Attributes:
       dropout_rate: share of activations set to zero, in [0, 1).
+      dtype: type of the activations and of the factors of every product. Parameters, sums,
+        the statistics of batch norm and the logits are float32 in any case.
     """
 
     dropout_rate: float = 0.05
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -119,14 +123,15 @@ class ConvNet(nn.Module):
             y, bias = Conv(features, size, name=f"conv{i}")(x)
             return BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
 
-        x = x.transpose(3, 1, 2, 0)  # See layers for why the batch comes last.
+        # See layers for why the batch comes last.
+        x = x.transpose(3, 1, 2, 0).astype(self.dtype)
         x = block(x, 1, 8)
         x = drop(block(x, 2, 16, pool=True))
         x = block(x, 3, 16)
         x = drop(block(x, 4, 32, pool=True))
         x = block(x, 5, 32)
         x = drop(block(x, 6, 32, 1))
-        x = x.mean((1, 2)).T
+        x = x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32)).T
         init = torch_uniform(x.shape[-1])
         return nn.Dense(10, kernel_init=init, bias_init=init, name="fc")(x)
 

@@ -45,7 +45,7 @@ class Metrics(clu_metrics.Collection):
 
 def create_model(config: ConfigDict) -> models.ConvNet:
     """The network of a config."""
-    return models.ConvNet(dropout_rate=config.model.dropout_rate)
+    return models.ConvNet(**config.model)
 
 
 def create_train_state(

@@ -95,6 +95,7 @@ BAD_VALUES = {
     "schedule.step_size": (0, 1.5),
     "schedule.gamma": (0, 1.1, float("nan")),
     "model.dropout_rate": (-0.1, 1, 1.0),
+    "model.dtype": ("float16", "float64", None, 32),
     "augment.crop_probability": (-0.1, 1.1),
     "augment.crop_size": (0, 29, 22.0),
     "augment.degrees": (-1, 181),

@@ -1,5 +1,7 @@
 """An epoch: which images, in which order, in how many programs, with which numbers."""
 
+import re
+
 import jax
 import jax.monitoring
 import jax.numpy as jnp
@@ -69,6 +71,30 @@ def test_a_run_compiles_each_program_once(config, splits, compilations):
         state = programs.train_epoch(state, jax.random.key(0), number, None).train
         jax.block_until_ready(programs.evaluate(state))
     assert len(compilations) == before
+
+
+def test_an_epoch_moves_nothing_between_host_and_device_by_itself(programs):
+    state, key = fresh_state(programs), jax.random.key(0)
+    # Lets only through what the code hands over in so many words: the numbers of the steps.
+    with jax.transfer_guard("disallow"):
+        with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed"):
+            jnp.sin(np.ones(3))
+        programs.train_epoch(state, key, 1, None)
+    # Nor from inside of the one dispatch.
+    text = programs._full.as_text()
+    assert "while" in text
+    assert not re.search(r" (infeed|outfeed|send|recv)\(|callback", text)
+
+
+def test_the_steps_of_an_epoch_make_no_copy_of_the_images(programs):
+    made = re.findall(rf"= u8\[{NUM_TRAIN},28,28\]\S* ([\w-]+)\(", programs._full.as_text())
+    assert set(made) == {"parameter", "get-tuple-element"}
+
+
+def test_an_epoch_takes_over_the_buffers_of_the_state(programs):
+    state = fresh_state(programs)
+    programs.train_epoch(state, jax.random.key(0), 1, None)
+    assert all(x.is_deleted() for x in jax.tree.leaves(state))
 
 
 def test_an_epoch_sees_every_image_once(programs):

@@ -1,6 +1,7 @@
 """The network: its tree, its size, its modes."""
 
 import math
+import re
 
 import flax.linen as nn
 import jax
@@ -141,3 +142,30 @@ def test_training_drops_out(variables):
 
     np.testing.assert_array_equal(logits(jax.random.key(0)), logits(jax.random.key(0)))
     assert (logits(jax.random.key(0)) != logits(jax.random.key(1))).any()
+
+
+def test_bfloat16_is_for_activations_and_products_alone(variables):
+    x = jax.random.normal(jax.random.key(1), (8, 28, 28, 1))
+    exact, rounded = models.ConvNet(dropout_rate=0.0), models.ConvNet(0.0, jnp.bfloat16)
+
+    def loss(params, model, train):
+        state = {**variables, "params": params}
+        logits, updates = model.apply(state, x, train=train, mutable=["batch_stats"])
+        return jnp.square(logits).mean(), (logits, updates)
+
+    for train in (False, True):
+        results = [
+            jax.value_and_grad(loss, has_aux=True)(variables["params"], model, train)
+            for model in (exact, rounded)
+        ]
+        first, second = (jax.tree.map(lambda x: x.dtype, each) for each in results)
+        assert first == second
+        # A bfloat16 has 8 bits: one rounding is 2**-9, and there are dozens of them.
+        (_, (expected, _)), _ = results[0]
+        (_, (actual, _)), _ = results[1]
+        assert 0 < jnp.abs(actual - expected).max() <= 0.1 * jnp.abs(expected).max()
+    forward = jax.jit(lambda x: rounded.apply(variables, x, train=False)).lower(x).as_text()
+    signatures = re.findall(r"dot_general .* : \((.*), (.*)\) -> (.*)", forward)
+    types = [tuple(re.findall(r"(bf16|f32)>", " ".join(each))) for each in signatures]
+    # The last product makes the logits.
+    assert types == 6 * [("bf16", "bf16", "f32")] + [("f32", "f32", "f32")]
