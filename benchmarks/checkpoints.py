@@ -1,0 +1,48 @@
+"""What saving the end of each epoch costs, beside the epochs of the default config.
+
+    python benchmarks/checkpoints.py [EPOCHS]
+
+Trains and tests as many epochs (5) and saves the end of each, as a run does, in a temporary
+folder where it is started: the disk is part of what is measured.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+
+from mnist_flax import checkpoints, compilation_cache, input_pipeline
+from mnist_flax import config as config_lib
+from mnist_flax.epoch import Programs
+
+
+def main(count: int) -> None:
+    """Prints the seconds of `count` epochs and of their saves."""
+    compilation_cache.enable()
+    config = config_lib.load(config_lib.default_path())
+    splits = [input_pipeline.load(name) for name in (config.train_split, config.test_split)]
+    programs = Programs(config, *jax.device_put(splits))
+    root = jax.random.key(config.seed)
+    state = programs.create(root)
+    history, epochs, saves = [], [], []
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        for number in range(1, count + 1):
+            begin = time.perf_counter()
+            state = programs.train_epoch(state, root, number, None).train
+            accuracy = programs.evaluate(state).compute()["accuracy"].item()
+            middle = time.perf_counter()
+            history.append({"epoch": number, "test_accuracy": accuracy})
+            checkpoints.save(Path(folder), config, state, history)
+            epochs.append(middle - begin)
+            saves.append(time.perf_counter() - middle)
+            print(f"epoch {number}: {epochs[-1]:.2f} s, saved in {1e3 * saves[-1]:.0f} ms")
+    for name, function in (("minimum", min), ("median", statistics.median)):
+        epoch, save = function(epochs), function(saves)
+        print(f"{name}: {epoch:.2f} s, {1e3 * save:.0f} ms: {100 * save / epoch:.2f} %")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 5)
