@@ -1,7 +1,6 @@
 """A trained network from the folder of a run, for every command that uses one."""
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from orbax.checkpoint import v1 as ocp
 
-from mnist_flax import augment, checkpoints
+from mnist_flax import augment, checkpoints, errors, weights
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
 from mnist_flax.steps import EVAL_BATCH, create_model, create_train_state
@@ -24,8 +22,9 @@ class Trained(NamedTuple):
 
     Attributes:
       config: the run's.
-      variables: {'params': ..., 'batch_stats': ...}, float32, of `steps.create_model(config)`.
-      epoch: the one at whose end the network was like this, from 1.
+      variables: {'params': ..., 'batch_stats': ...}, arrays of float32, of the network
+        `steps.create_model(config)`.
+      epoch: the one at whose end the network was like this, from 1; 0 if it is not known.
       finished: whether that was the last epoch of the run.
       history: the lines of metrics.jsonl up to that epoch.
     """
@@ -37,43 +36,61 @@ class Trained(NamedTuple):
     history: list[dict[str, Any]]
 
 
+def choose(workdir: str | None, weights_file: str | None) -> Trained:
+    """What the flags --workdir and --weights of a command name; just one of them is given.
+
+    Raises:
+      UserError: none or both are given, or see `load` and `from_weights`.
+    """
+    if (not workdir) == (not weights_file):
+        raise UserError("give either --workdir, a run, or --weights, a file; --help says more")
+    return load(workdir) if workdir else from_weights(weights_file or "")
+
+
 def load(workdir: str | Path) -> Trained:
     """Reads the latest good checkpoint of a run; changes nothing in its folder.
 
-    Where that is not the end of a finished run, a line on stderr says so.
+    A line on stderr says so where it is not the end of the run.
 
     Args:
       workdir: the folder of a run, finished or not.
 
     Raises:
-      UserError: not the folder of a run, or one without a checkpoint that can be read.
+      UserError: not the folder of a run, or one without a good checkpoint.
     """
     workdir = Path(workdir)
     config = _read_config(workdir)
     like = jax.eval_shape(partial(create_train_state, config=config), jax.random.key(0))
-    # Said here: it may have been saved on another kind of device.
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    target = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like
-    )
-    for epoch in reversed(_epochs(workdir)):
-        path = (workdir / checkpoints.FOLDER / str(epoch)).absolute()
-        try:
-            state = ocp.load(path, target)
-            history = ocp.metadata(path).custom_metadata["history"]
-        except Exception as error:  # Orbax and what it uses raise whatever they happen to.
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            _warn(f"the checkpoint {path} is damaged and left out: {reason}")
-            continue
-        finished = epoch == config.num_epochs
-        if not finished:
-            _warn(f"{workdir} is used as of epoch {epoch} of {config.num_epochs}")
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        return Trained(config, variables, epoch, finished, history)
-    raise UserError(
-        f"the run in {workdir} has no checkpoint that can be read; go on with it by "
-        f"python -m mnist_flax.main --workdir {workdir} --resume, or use another run"
-    )
+    saved = checkpoints.load_latest(workdir, config, like)
+    if saved is None:
+        raise UserError(
+            f"the run in {workdir} has no checkpoint yet; go on with it by "
+            f"python -m mnist_flax.main --workdir {workdir} --resume"
+        )
+    epoch = saved.history[-1]["epoch"]
+    finished = epoch == config.num_epochs
+    if not finished:
+        errors.warn(
+            f"the run in {workdir} is used as it was after epoch {epoch} of {config.num_epochs}"
+        )
+    variables = {"params": saved.state.params, "batch_stats": saved.state.batch_stats}
+    return Trained(config, jax.tree.map(jnp.asarray, variables), epoch, finished, saved.history)
+
+
+def from_weights(path: str | Path) -> Trained:
+    """The assignment's network with the weights of a file, of which no run is known.
+
+    Args:
+      path: see `weights.from_file`.
+
+    Returns:
+      The default config, epoch 0 and an empty history stand for what is not known.
+
+    Raises:
+      UserError: the file cannot be used.
+    """
+    config = config_lib.load(config_lib.default_path())
+    return Trained(config, weights.from_file(path), 0, True, [])
 
 
 def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
@@ -123,16 +140,3 @@ def _read_config(workdir: Path) -> ConfigDict:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); use another run") from None
     return config.lock()
-
-
-def _epochs(workdir: Path) -> list[int]:
-    """The epochs with a checkpoint, in order. Orbax's own list would make the folder."""
-    try:
-        paths = list((workdir / checkpoints.FOLDER).iterdir())
-    except OSError:
-        return []
-    return sorted(int(path.name) for path in paths if path.name.isdecimal())
-
-
-def _warn(line: str) -> None:
-    print("warning: " + " ".join(line.split()), file=sys.stderr)

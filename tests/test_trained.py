@@ -1,16 +1,23 @@
 """A trained network out of the folder of a run, which stays as it was."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from mnist_flax import augment, steps, trained
+from mnist_flax import augment, checkpoints, steps, trained, weights
 from mnist_flax import config as config_lib
-from mnist_flax.checkpoints import Checkpoints
 from mnist_flax.errors import UserError
+
+WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+
+
+def filled(number: int, like: jax.ShapeDtypeStruct) -> np.ndarray:
+    """An array of numbers that differ from those of any other `number`."""
+    return np.arange(like.size).reshape(like.shape).astype(like.dtype) + like.dtype.type(number)
 
 
 def write_run(workdir: Path, epochs: int, num_epochs: int = 2) -> list[steps.TrainState]:
@@ -19,13 +26,13 @@ def write_run(workdir: Path, epochs: int, num_epochs: int = 2) -> list[steps.Tra
     config.num_epochs = num_epochs
     workdir.mkdir(exist_ok=True)
     (workdir / "config.json").write_text(json.dumps(config.to_dict()))
+    create = partial(steps.create_train_state, config=config)
+    shapes = jax.eval_shape(create, jax.random.key(0))
     states, history = [], []
-    with Checkpoints(workdir) as saved:
-        for epoch in range(1, epochs + 1):
-            states.append(steps.create_train_state(jax.random.key(epoch), config))
-            # The first stays as the best, and the last as the latest.
-            history.append({"epoch": epoch, "test_accuracy": 1 / epoch, "test_loss": None})
-            saved.save(states[-1], history)
+    for epoch in range(1, epochs + 1):
+        states.append(jax.tree.map(partial(filled, epoch), shapes))
+        history.append({"epoch": epoch, "test_accuracy": 1 / epoch, "test_loss": None})
+        checkpoints.save(workdir, config, states[-1], history)
     return states
 
 
@@ -61,7 +68,22 @@ def test_a_run_that_never_finished(tmp_path, capsys) -> None:
     run = trained.load(tmp_path)
     assert_variables(run, states[0])
     assert (run.epoch, run.finished) == (1, False)
-    assert capsys.readouterr().err == f"warning: {tmp_path} is used as of epoch 1 of 2\n"
+    assert capsys.readouterr().err == (
+        f"warning: the run in {tmp_path} is used as it was after epoch 1 of 2\n"
+    )
+
+
+def test_a_run_whose_latest_checkpoint_is_damaged(tmp_path, capsys) -> None:
+    states = write_run(tmp_path, epochs=2)
+    (tmp_path / "checkpoints" / "2" / checkpoints.SUMS).unlink()
+    before = content(tmp_path)
+    run = trained.load(tmp_path)
+    assert content(tmp_path) == before
+    assert_variables(run, states[0])
+    assert (run.epoch, run.finished, len(run.history)) == (1, False, 1)
+    damaged, used = capsys.readouterr().err.splitlines()
+    assert "checkpoints/2 is damaged" in damaged
+    assert "is used as it was after epoch 1 of 2" in used
 
 
 def test_no_run(tmp_path) -> None:
@@ -76,11 +98,25 @@ def test_no_run(tmp_path) -> None:
 
 def test_a_run_without_a_checkpoint(tmp_path) -> None:
     write_run(tmp_path, epochs=0)
-    (tmp_path / "checkpoints").rmdir()
     before = content(tmp_path)
-    with pytest.raises(UserError, match=r"has no checkpoint that can be read; .* --resume"):
+    with pytest.raises(UserError, match=r"has no checkpoint yet; .* --resume"):
         trained.load(tmp_path)
     assert content(tmp_path) == before
+
+
+def test_weights_of_a_file() -> None:
+    run = trained.choose(None, str(WEIGHTS))
+    assert (run.epoch, run.finished, run.history) == (0, True, [])
+    assert run.config == config_lib.load(config_lib.default_path())
+    jax.tree.map(np.testing.assert_array_equal, run.variables, weights.from_file(WEIGHTS))
+
+
+def test_the_flags_of_commands(tmp_path) -> None:
+    states = write_run(tmp_path, epochs=2)
+    assert_variables(trained.choose(str(tmp_path), None), states[1])
+    for flags in [(None, None), ("", ""), (str(tmp_path), str(WEIGHTS))]:
+        with pytest.raises(UserError, match="either --workdir, a run, or --weights, a file"):
+            trained.choose(*flags)
 
 
 @pytest.mark.parametrize(
@@ -103,15 +139,12 @@ def test_a_config_that_is_none(tmp_path, text, message) -> None:
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("n", [0, 1, 3, 500, 501])
-def test_logits_of_any_number_of_images(n) -> None:
-    config = config_lib.load(config_lib.default_path())
-    state = steps.create_train_state(jax.random.key(0), config)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    run = trained.Trained(config, variables, 1, True, [])
-    images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), np.uint8)
-    model = steps.create_model(config)
-    expected = model.apply(variables, augment.normalize(images), train=False)
-    found = trained.logits(run, images)
-    assert found.shape == (n, 10)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+def test_logits_of_any_number_of_images() -> None:
+    run = trained.from_weights(WEIGHTS)
+    images = np.random.default_rng(0).integers(0, 256, (501, 28, 28), np.uint8)
+    model = steps.create_model(run.config)
+    expected = model.apply(run.variables, augment.normalize(images), train=False)
+    for n in (0, 3, 501):
+        found = trained.logits(run, images[:n])
+        assert found.shape == (n, 10)
+        np.testing.assert_allclose(found, expected[:n], rtol=0, atol=1e-4, err_msg=str(n))

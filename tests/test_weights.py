@@ -1,0 +1,236 @@
+"""Weights from files, which may be anything.
+
+fixtures/trained.safetensors are the weights of configs/default.py after its 20 epochs, seed 0:
+    python -m mnist_flax.main --workdir runs/0
+    python -m mnist_flax.export --workdir runs/0 --format safetensors \
+      --output tests/fixtures/trained.safetensors
+"""
+
+import io
+import json
+import pickle
+import struct
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from mnist_flax import input_pipeline, torch_interop, trained, weights
+from mnist_flax.errors import UserError
+
+TRAINED = Path(__file__).parent / "fixtures" / "trained.safetensors"
+
+
+def raises(message: str):
+    return pytest.raises(UserError, match=message)
+
+
+def short(value: bytes | str) -> str:
+    """For the names of tests."""
+    return value if isinstance(value, str) else f"{len(value)} bytes"
+
+
+def header(fields: object, body: bytes = b"") -> bytes:
+    """A safetensors file."""
+    text = json.dumps(fields).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def zipped(entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def test_the_fixture_is_trained(data_dir) -> None:
+    split = input_pipeline.load("test[:1000]", data_dir)
+    answers = trained.logits(trained.from_weights(TRAINED), split.images).argmax(1)
+    assert (answers == split.labels).mean() > 0.99
+
+
+def test_the_names_of_pytorch_and_our_own(tmp_path) -> None:
+    variables = weights.from_file(TRAINED)
+    path = tmp_path / "net.SafeTensors"
+    safetensors.numpy.save_file(torch_interop.to_state_dict(variables), path)
+    jax.tree.map(np.testing.assert_array_equal, weights.from_file(path), variables)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "too small"),
+        (b"nonsense, and not a short one", "header too large"),
+        (struct.pack("<Q", 2**62) + b"{}", "header too large"),
+        (header([]), "invalid JSON"),
+        (
+            header({"a": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}),
+            "not fully",
+        ),
+        (
+            header({"a": {"dtype": "F32", "shape": [2**40] * 2, "data_offsets": [0, 0]}}),
+            "overflow",
+        ),
+        (header({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"), "BF16"),
+        (header({}), r"state_dict: 'conv1.weight' of shape \[8, 1, 3, 3\] is missing"),
+        (TRAINED.read_bytes()[:-1], "not fully covered"),
+        (bytes(weights.MAX_BYTES + 1), "larger than 1,048,576 bytes"),
+    ],
+    ids=short,
+)
+@pytest.mark.filterwarnings("error")
+def test_no_safetensors_of_this_network(tmp_path, content, message) -> None:
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(content)
+    with raises(message) as error:
+        weights.from_file(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_one_array_too_many_or_of_another_shape(tmp_path) -> None:
+    arrays = safetensors.numpy.load_file(TRAINED)
+    path = tmp_path / "net.safetensors"
+    safetensors.numpy.save_file(arrays | {"params/fc2/bias": np.zeros(3)}, path)
+    with raises("variables: 'params/fc2/bias' is no entry of this network"):
+        weights.from_file(path)
+    safetensors.numpy.save_file(arrays | {"params/fc/bias": np.zeros(3)}, path)
+    with raises(r"variables: 'params/fc/bias' has shape \[3\], expected \[10\]"):
+        weights.from_file(path)
+
+
+def test_no_file(tmp_path) -> None:
+    with raises("net.safetensors cannot be read: No such file"):
+        weights.from_file(tmp_path / "net.safetensors")
+    (tmp_path / "net.pt").mkdir()
+    with raises("net.pt cannot be read: Is a directory"):
+        weights.from_file(tmp_path / "net.pt")
+    with raises("net.npz is no file of weights; give a .safetensors, .pt or .pth file"):
+        weights.from_file(tmp_path / "net.npz")
+
+
+class Malicious:
+    """Unpickled by Python's own unpickler, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_runs_no_code(tmp_path, protocol) -> None:
+    content = pickle.dumps(Malicious(tmp_path / "made"), protocol)
+    path = tmp_path / "net.pt"
+    path.write_bytes(zipped({"net/data.pkl": content, "net/version": b"3"}))
+    with raises(r"it calls for (\S+ open|STACK_GLOBAL); save one by torch.save"):
+        weights.from_file(path)
+    assert [x.name for x in tmp_path.iterdir()] == ["net.pt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "File is not a zip file"),
+        (pickle.dumps({"conv1.weight": [1.0]}), "File is not a zip file"),
+        (zipped({"net/data/0": bytes(2**20 + 1)}, zipfile.ZIP_DEFLATED), "it unpacks to more"),
+        (zipped({"net/data/0": b"1"}, zipfile.ZIP_LZMA), "it is compressed in an unusual way"),
+        (zipped({"net/data.pkl": b"\x80\x02i"}), "not a state_dict"),
+    ],
+    ids=short,
+)
+def test_no_state_dict(tmp_path, content, message) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(content)
+    with raises(message):
+        weights.from_file(path)
+
+
+def test_an_entry_that_claims_to_be_small(tmp_path) -> None:
+    content = bytearray(zipped({"net/data/0": bytes(2**24)}, zipfile.ZIP_DEFLATED))
+    at = content.index(b"PK\x01\x02") + 24
+    assert content[at : at + 4] == struct.pack("<I", 2**24)
+    content[at : at + 4] = struct.pack("<I", 4)
+    path = tmp_path / "net.pt"
+    path.write_bytes(content)
+    with raises("Bad CRC-32"):
+        weights.from_file(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (None, "only be read where PyTorch is installed"),
+        ("2.9.1+cpu", "which files can attack"),
+    ],
+)
+def test_no_pytorch_or_an_old_one(tmp_path, monkeypatch, version, message) -> None:
+    module = types.ModuleType("torch")
+    module.__version__ = version  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", module if version else None)
+    path = tmp_path / "net.pt"
+    path.write_bytes(zipped({"net/data.pkl": b"\x80\x02}."}))
+    with raises(message):
+        weights.from_file(path)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip(
+        "torch", reason="PyTorch is no dependency; install it to run this"
+    )
+
+
+@pytest.fixture
+def state_dict(torch) -> dict:
+    arrays = torch_interop.to_state_dict(weights.from_file(TRAINED))
+    return {name: torch.from_numpy(x) for name, x in arrays.items()}
+
+
+def test_a_state_dict_that_pytorch_saved(tmp_path, torch, state_dict) -> None:
+    for name in ("net.pt", "net.pth"):
+        torch.save(state_dict, tmp_path / name)
+        found = weights.from_file(tmp_path / name)
+        jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(TRAINED))
+
+
+def test_what_else_pytorch_saves(tmp_path, torch, state_dict) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(state_dict, path, _use_new_zipfile_serialization=False)
+    with raises("File is not a zip file"):
+        weights.from_file(path)
+    torch.save(torch.nn.Linear(2, 2), path)
+    with raises("it calls for torch.nn.modules.linear Linear; save one by"):
+        weights.from_file(path)
+    torch.save({"net": state_dict}, path)
+    with raises("is missing; it has 'net' instead"):
+        weights.from_file(path)
+    torch.save([1], path)
+    with raises("not a state_dict that can be used: it is a list"):
+        weights.from_file(path)
+
+
+def test_a_tensor_that_claims_to_be_large(tmp_path, torch, state_dict) -> None:
+    path = tmp_path / "net.pt"
+    # A billion entries, all of them the same four bytes.
+    torch.save(state_dict | {"fc.bias": torch.zeros(1).expand(10**9)}, path)
+    with raises(r"'fc.bias' has shape \[1000000000\], expected \[10\]"):
+        weights.from_file(path)
+    # A storage with more numbers than the file has.
+    torch.save(state_dict, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in entries if name.endswith("data.pkl"))
+    numbers = b"K\x48t"  # 72, the size of the first storage
+    assert entries[name].count(numbers) == 1
+    entries[name] = entries[name].replace(numbers, b"J" + struct.pack("<i", 10**9) + b"t")
+    path.write_bytes(zipped(entries))
+    with raises("does not match expected size"):
+        weights.from_file(path)
