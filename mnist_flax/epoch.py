@@ -92,8 +92,10 @@ def one_step(
     """
     augment_key, dropout_key = jax.random.split(key)
     labels = split.labels[indices]
-    draws = augment.sample_params(augment_key, len(indices), config.augment)
-    images = augment.apply(split.images[indices], draws, crop_size=config.augment.crop_size)
+    with jax.named_scope("augment"):
+        draws = augment.sample_params(augment_key, len(indices), config.augment)
+        crop_size = config.augment.crop_size
+        images = augment.apply(split.images[indices], draws, crop_size=crop_size)
     learning_rate_fn = create_learning_rate_fn(
         config, -(-len(split.labels) // config.batch_size)
     )

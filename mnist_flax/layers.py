@@ -98,15 +98,28 @@ def _conv_backward(
     columns = jnp.concatenate(
         [padded[:, :, size - 1 - c :][:, :, : width + size - 1] for c in range(size)]
     )
-    if channels == 1:
-        dkernel = _outer(rows, dy).reshape(kernel.shape)
-    else:
-        dmatrix = _outer(columns, rows)
-        dkernel = dmatrix.reshape(size, features, size, channels).transpose(2, 0, 3, 1)
+    with jax.named_scope("kernel_gradient"):
+        if channels == 1:
+            dkernel = _outer(rows, dy).reshape(kernel.shape)
+        else:
+            dmatrix = _outer(columns, rows)
+            dkernel = dmatrix.reshape(size, features, size, channels).transpose(2, 0, 3, 1)
+    with jax.named_scope("input_gradient"):
+        dx = _input_gradient(kernel, columns)
+    return dx.astype(dy.dtype), dkernel.astype(kernel.dtype)
+
+
+def _input_gradient(kernel: jax.Array, columns: jax.Array) -> jax.Array:
+    """Of the forward pass: dy moved along the width [K*O,H,W+K-1,N] to dx [I,H,W,N]."""
+    size, _, channels, _ = kernel.shape
     drows = jnp.tensordot(
-        _matrix(kernel).astype(dy.dtype).T, columns, 1, preferred_element_type=_wide(dy)
+        _matrix(kernel).astype(columns.dtype).T,
+        columns,
+        1,
+        preferred_element_type=_wide(columns),
     )
     half = size // 2
+    width = columns.shape[2] - (size - 1)
     # dx[h] sums drows[r, h - r + half]; lax.pad moves by r - half and fills with zeros.
     moved = [
         lax.pad(
@@ -116,8 +129,7 @@ def _conv_backward(
         )
         for r in range(size)
     ]
-    dx = functools.reduce(jnp.add, moved)
-    return dx.astype(dy.dtype), dkernel.astype(kernel.dtype)
+    return functools.reduce(jnp.add, moved)
 
 
 conv.defvjp(_conv_forward, _conv_backward)

@@ -115,7 +115,8 @@ class ConvNet(nn.Module):
         def drop(x: jax.Array) -> jax.Array:
             if not train or not self.dropout_rate:
                 return x
-            return layers.dropout(self.make_rng("dropout"), x, self.dropout_rate)
+            with jax.named_scope("dropout"):
+                return layers.dropout(self.make_rng("dropout"), x, self.dropout_rate)
 
         def block(
             x: jax.Array, i: int, features: int, size: int = 3, *, pool: bool = False

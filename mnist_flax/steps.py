@@ -96,12 +96,14 @@ def train_step(
             mutable=["batch_stats"],
             rngs={"dropout": key},
         )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        with jax.named_scope("loss"):
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.mean(), (updates["batch_stats"], {"loss": losses, "logits": logits})
 
     grads, (batch_stats, outputs) = jax.grad(loss_fn, has_aux=True)(state.params)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    with jax.named_scope("optimizer"):
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
     return TrainState(state.step + 1, params, batch_stats, opt_state), outputs
 
 

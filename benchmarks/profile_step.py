@@ -1,0 +1,163 @@
+"""Says where the time of a training step goes, by layer, from XLA's own profiler.
+
+    python benchmarks/profile_step.py [--config FILE] [--json]            on a GPU
+    taskset -c 0 python benchmarks/profile_step.py                        on a CPU
+
+A loop of training steps, augmentation and all, is traced as an epoch runs it. On a GPU, "busy"
+is the share of the time in which it has something to do: the rest is the launching of kernels.
+On a CPU one core has to do, as the profiler does not see what XLA hands over to other threads:
+read shares there, not milliseconds.
+"""
+
+import argparse
+import collections
+import json
+import re
+import statistics
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.profiler import ProfileData
+
+from mnist_flax import compiler_options, epoch, input_pipeline, steps
+from mnist_flax import config as config_lib
+
+STEPS = 30
+COLUMNS = ("forward", "input gradient", "kernel gradient", "backward, both or other")
+# In a step's order; what none of them matches is "other".
+ROWS = (
+    ("augmentation", r"augment"),
+    *((f"conv{i}", rf"\bconv{i}\b") for i in range(1, 7)),
+    *((f"bn{i}, ReLU" + (", pool" if i in (2, 4) else ""), rf"\bbn{i}\b") for i in range(1, 7)),
+    ("dropout, its random bits", r"dropout|threefry|random_bits"),
+    ("fc, loss", r"\bfc\b|loss|softmax"),
+    ("optimizer", r"optimizer"),
+)
+
+
+def compile_steps(config_path: Path) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
+    """The program of an epoch's whole steps, and its arguments but for the first and last."""
+    config = config_lib.load(config_path)
+    train = jax.device_put(
+        input_pipeline.load(config.train_split, config.data_dir, config.dataset)
+    )
+    key = jax.random.key(config.seed)
+    images = len(train.labels)
+    state = steps.create_train_state(key, config, images)
+    begun, order, key = epoch.start_epoch(state, key, jnp.int32(1), images)
+    program = (
+        jax.jit(partial(epoch.full_steps, config=config))
+        .lower(begun, train, order, key, np.int32(0), np.int32(0))
+        .compile(compiler_options.for_loops())
+    )
+    return program, (begun, train, order, key)
+
+
+def trace(program: jax.stages.Compiled, arguments: tuple[Any, ...]) -> ProfileData:
+    """Traces STEPS steps, after as many to warm up."""
+
+    def run() -> None:
+        jax.block_until_ready(program(*arguments, np.int32(0), np.int32(STEPS)))
+
+    run()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            run()
+        (path,) = Path(folder).rglob("*.xplane.pb")
+        return ProfileData.from_file(str(path))
+
+
+def op_intervals(profile: ProfileData, names: set[str]) -> dict[str, list[tuple[float, float]]]:
+    """Start and end, in milliseconds, of every run of each operation of the program."""
+    planes = [p for p in profile.planes if p.name.startswith("/device:")] or profile.planes
+    found: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+    for plane in planes:
+        for line in plane.lines:
+            if line.name == "python":
+                continue
+            for event in line.events:
+                stats = dict(event.stats)
+                name = str(stats.get("hlo_op", event.name))
+                if name in names:
+                    begin = event.start_ns / 1e6
+                    found[name].append((begin, begin + event.duration_ns / 1e6))
+    return found
+
+
+def busy_ms(intervals: list[tuple[float, float]]) -> float:
+    """Length of the union of intervals."""
+    total, end = 0.0, -float("inf")
+    for start, stop in sorted(intervals):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+def place(op_name: str) -> tuple[str, str]:
+    """Row and column of an operation, by where in the source it comes from."""
+    row = next((name for name, pattern in ROWS if re.search(pattern, op_name)), "other")
+    for column in ("input gradient", "kernel gradient"):
+        if column.replace(" ", "_") in op_name:
+            return row, column
+    return row, COLUMNS[3] if "transpose(" in op_name else COLUMNS[0]
+
+
+def measure(config_path: Path) -> dict[str, Any]:
+    """Milliseconds a step of each row and column, the busy share, and the kernels a step."""
+    program, arguments = compile_steps(config_path)
+    text = program.as_text() or ""
+    sources = dict(re.findall(r'%([\w.\-]+) = [^\n]*?op_name="([^"]*)"', text))
+    intervals = op_intervals(trace(program, arguments), set(sources))
+    table: dict[str, dict[str, float]] = {}
+    for name, runs in intervals.items():
+        if "while" in name:
+            continue  # Holds the others.
+        row, column = place(sources[name])
+        # The median, so that a moment in which the machine did something else does not count.
+        ms = statistics.median(end - begin for begin, end in runs) * len(runs) / STEPS
+        columns = table.setdefault(row, dict.fromkeys(COLUMNS, 0.0))
+        columns[column] += ms
+    every = [run for runs in intervals.values() for run in runs]
+    wall = max(end for _, end in every) - min(begin for begin, _ in every)
+    return {
+        "backend": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "ms_per_step": wall / STEPS,
+        "busy_share": busy_ms(every) / wall,
+        "operations_per_step": len(every) / STEPS,
+        "table_ms": table,
+    }
+
+
+def main() -> None:
+    """Prints the table, or one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", type=Path, default=config_lib.default_path())
+    parser.add_argument("--json", action="store_true", help="one JSON object on one line")
+    options = parser.parse_args()
+    result = measure(options.config)
+    if options.json:
+        print(json.dumps(result))
+        return
+    table = result["table_ms"]
+    total = sum(sum(columns.values()) for columns in table.values())
+    print(
+        f"{result['device']}: {result['ms_per_step']:.2f} ms a step while traced, "
+        f"busy {result['busy_share']:.0%}, {result['operations_per_step']:.0f} operations"
+    )
+    print(f"{'share of the time, %':28}" + "".join(f"{c:>26}" for c in COLUMNS))
+    for row in (*(name for name, _ in ROWS), "other"):
+        if row in table:
+            cells = "".join(f"{100 * table[row][c] / total:26.1f}" for c in COLUMNS)
+            print(f"{row:28}{cells}")
+    sums = "".join(f"{100 * sum(r[c] for r in table.values()) / total:26.1f}" for c in COLUMNS)
+    print(f"{'all':28}{sums}")
+
+
+if __name__ == "__main__":
+    main()

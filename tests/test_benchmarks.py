@@ -1,0 +1,128 @@
+"""The scripts in benchmarks/: that they run, and that they count what they say."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def small_config(data_dir, tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "small.py"
+    default = Path(__file__).parents[1] / "configs" / "default.py"
+    path.write_text(
+        default.read_text().replace(
+            "    return config",
+            "    config.train_split = 'train[:2000]'\n"
+            "    config.test_split = 'test[:500]'\n"
+            "    config.batch_size = 64\n"
+            "    config.num_epochs = 1\n"
+            "    return config",
+        )
+    )
+    return path
+
+
+def test_busy_time_is_the_length_of_a_union():
+    busy = script("profile_step").busy_ms
+    assert busy([(5, 6), (0, 2), (1, 3), (1, 1.5)]) == 4
+    assert busy([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("op_name", "row", "column"),
+    [
+        ("while/body/jvp(ConvNet)/conv2/dot_general", "conv2", "forward"),
+        (
+            "while/body/transpose(jvp(ConvNet))/conv3/kernel_gradient/dot_general",
+            "conv3",
+            "kernel gradient",
+        ),
+        (
+            "while/body/transpose(jvp(ConvNet))/conv4/input_gradient/add",
+            "conv4",
+            "input gradient",
+        ),
+        (
+            "while/body/transpose(jvp(ConvNet))/bn2/reduce_sum",
+            "bn2, ReLU, pool",
+            "backward, both or other",
+        ),
+        ("while/body/jvp(ConvNet)/dropout/select_n", "dropout, its random bits", "forward"),
+        ("while/body/optimizer/mul", "optimizer", "forward"),
+        ("while/body/broadcast", "other", "forward"),
+    ],
+)
+def test_an_operation_has_its_place(op_name, row, column):
+    assert script("profile_step").place(op_name) == (row, column)
+
+
+def test_the_profile_accounts_for_a_step(small_config):
+    profile_step = script("profile_step")
+    result = profile_step.measure(small_config)
+    table = result["table_ms"]
+    # Everything but constants and counters has a place in the source.
+    for layer in range(1, 7):
+        assert table[f"conv{layer}"]["forward"] > 0
+        assert table[f"conv{layer}"]["kernel gradient"] > 0
+    assert table["conv1"]["input gradient"] == 0
+    assert table["augmentation"]["forward"] > 0
+    total = sum(sum(columns.values()) for columns in table.values())
+    assert sum(table["other"].values()) < total / 4
+    assert 0 < result["busy_share"] <= 1
+    assert result["backend"] == jax.default_backend()
+
+
+@pytest.mark.slow  # Four runs, two of which compile.
+def test_one_go_on_a_new_machine(small_config, tmp_path, monkeypatch, capsys):
+    accelerator = script("accelerator")
+    real = accelerator.run
+
+    def run(command, log, cache):
+        # The bench has tests of its own, and takes minutes on the whole data.
+        return (
+            '{"step_ms_min": 1}' if "mnist_flax.bench" in command else real(command, log, cache)
+        )
+
+    monkeypatch.setattr(accelerator, "run", run)
+    output = tmp_path / "report"
+    monkeypatch.setattr(
+        sys, "argv", ["accelerator", "--output", str(output), "--config", str(small_config)]
+    )
+    accelerator.main()
+    report = json.loads((output / "report.json").read_bytes())
+    assert set(report) == {"bench", "profile", "training"}
+    names = [each["run"] for each in report["training"]]
+    assert names == [
+        "float32-fresh",
+        "float32-compiled",
+        "bfloat16-fresh",
+        "bfloat16-compiled",
+    ]
+    for each in report["training"]:
+        assert each["wall_seconds"] >= each["total_seconds"] > each["compile_seconds"] > 0
+    # The second run finds what the first one compiled.
+    assert any((output / "float32").iterdir())
+
+
+def test_a_part_that_fails_ends_it_and_says_where_to_look(tmp_path):
+    with pytest.raises(SystemExit, match=r"ended with 2; see .*x\.log"):
+        script("accelerator").run(
+            ["-m", "mnist_flax.main", "--no_such_flag"], tmp_path / "x.log", tmp_path
+        )
+    assert "no_such_flag" in (tmp_path / "x.log").read_text()
