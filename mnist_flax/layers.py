@@ -3,7 +3,7 @@
 Activations are [C,H,W,N], the batch last: a shift along the height or the width then moves
 whole rows of N numbers, each channel's statistics are sums over one block of memory, and every
 loop vectorizes over the batch. Convolutions are matrix products, forward and backward: inside a
-loop on CPU, XLA's own gradients of a convolution are slower by a factor of 4 to 100
+loop on CPU, XLA's own gradients of a convolution are slower by a factor of 8 to 80
 (benchmarks/gradients.py), and an epoch is such a loop. Batch norm, ReLU and max pooling share
 one gradient, to pass over the large arrays less often. docs/SPEED.md has the measurements.
 
