@@ -249,6 +249,8 @@ def _check_sums(path: Path) -> None:
     try:
         text = (path / SUMS).read_text(encoding="ascii")
         found = _sums(path)
+    except FileNotFoundError:
+        raise DamagedError(f"{SUMS} is missing") from None
     except (OSError, ValueError) as error:
         raise DamagedError(f"its checksums cannot be read: {error}") from None
     if text == _lines(found):

@@ -7,8 +7,8 @@ Examples:
   python -m mnist_flax.main --config.num_epochs=2 --config.augment.degrees=15
 
 A run writes into its folder: config.json; after every epoch a line of metrics.jsonl and a
-checkpoint, of which the latest and the best stay; at the end curves.png and summary.json; and
-an event file, for `tensorboard --logdir runs`.
+checkpoint, of which the latest two and the best stay; at the end curves.png and summary.json;
+and an event file, for `tensorboard --logdir runs`.
 Ctrl-C and SIGTERM end it at once, and so may a crash: --resume goes on after the last epoch in
 metrics.jsonl, and ends as the run would have without the interruption, bit for bit.
 Exit status: 0 if the run finished, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM, 1 for any

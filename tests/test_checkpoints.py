@@ -182,6 +182,13 @@ def test_damage_says_where(tmp_path, config):
     path.unlink()
     with pytest.raises(DamagedError, match=r"^state/_METADATA is missing$"):
         checkpoints.load(tmp_path, 1, config, LIKE)
+    path = tmp_path / "checkpoints" / "1" / "SHA256SUMS"
+    path.write_bytes(b"\xff" + path.read_bytes())
+    with pytest.raises(DamagedError, match=r"^its checksums cannot be read: 'ascii'"):
+        checkpoints.load(tmp_path, 1, config, LIKE)
+    path.unlink()
+    with pytest.raises(DamagedError, match=r"^SHA256SUMS is missing$"):
+        checkpoints.load(tmp_path, 1, config, LIKE)
 
 
 def test_a_file_too_many_is_damage_but_for_hidden_ones(tmp_path, config):
