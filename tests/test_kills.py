@@ -141,7 +141,9 @@ class Chain:
             before = len(figures(self._workdir))
             stopped = stop(self._workdir, numbers[0], rng)
             self._check_resumed(stopped.out)
-            if stopped.status == 0:  # It was faster than the signal.
+            finished = (self._workdir / "summary.json").exists()
+            # It was faster than the signal, which may have met Python while it shut down.
+            if stopped.status == 0 or (finished and stopped.status == -signal.SIGTERM):
                 self._check_end("before it was stopped")
                 continue
             self.stops[numbers[0]] += 1
