@@ -39,6 +39,7 @@ FORMAT = 1
 
 SUMS = "SHA256SUMS"
 _UNFINISHED = ".unfinished"
+_REMOVED = f".{FOLDER}.removed"
 
 
 class DamagedError(Exception):
@@ -172,7 +173,7 @@ def remove(workdir: Path) -> None:
       WriteError: they cannot be removed.
     """
     folder = workdir / FOLDER
-    gone = workdir / f".{FOLDER}.removed"
+    gone = workdir / _REMOVED
     try:
         shutil.rmtree(gone, ignore_errors=True)
         if folder.exists():
@@ -187,7 +188,8 @@ def _unfinished(folder: Path) -> Iterator[Path]:
     """An empty folder beside the checkpoints, for what is not to be taken for one."""
     path = folder / _UNFINISHED
     # Left by a process that was killed.
-    shutil.rmtree(path, ignore_errors=True)
+    for left in (path, folder.parent / _REMOVED):
+        shutil.rmtree(left, ignore_errors=True)
     path.mkdir(parents=True)
     try:
         yield path

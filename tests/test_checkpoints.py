@@ -271,9 +271,11 @@ def test_what_a_killed_process_leaves_is_no_checkpoint(tmp_path, config):
     folder = tmp_path / "checkpoints"
     for name in ("3", "3.orbax-checkpoint-tmp", "1-old"):
         shutil.copytree(folder / "2", folder / ".unfinished" / name)
+    shutil.copytree(folder, tmp_path / ".checkpoints.removed")
     assert_is(checkpoints.load_latest(tmp_path, config, LIKE), 2)
     save_epochs(tmp_path, config, [0.9, 0.8, 0.7], first=3)
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2", "3"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 # -------------------------------------------------------------------------- of another run
