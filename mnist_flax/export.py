@@ -1,0 +1,229 @@
+"""Writes the trained network of a run as one file that other programs can use.
+
+Examples:
+  python -m mnist_flax.export --workdir runs/first --format onnx --output digits.onnx
+  python -m mnist_flax.export --workdir runs/first --format torch --output net.pt
+
+Formats, and what each needs beside this package:
+  safetensors  the weights, by their names here; also for --weights of other commands
+  torch        the weights as a state_dict for the PyTorch original; needs torch
+  stablehlo    a program for jax.export.deserialize, on CPU, CUDA and TPU; needs flatbuffers
+  onnx         a program for ONNX Runtime, in the browser too; needs onnx and onnxruntime
+Install what is needed with pip install torch, or pip install 'mnist_flax[export]' for the last
+two; in a clone, pip install '.[export]'.
+
+Both programs take images, uint8[N,28,28] for any N, a white digit (255) on black (0), and give
+logits, float32[N,10]; normalization is inside. All files are for float32, also where the run
+computed in bfloat16.
+
+Before the file is written it is read back, and must give the logits that the network gives
+here, on all 10,000 test images. The command says by how much they differ, and how large the
+file is.
+The network is that of the run's latest epoch, finished or not.
+Exit status: 0 if the file was written, 2 for bad input, 130 for Ctrl-C, 1 for any other
+failure, such as a file that answers differently. Unless it is 0, nothing is written.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from absl import flags
+
+from mnist_flax import files
+from mnist_flax.errors import TrainingError, UserError, exit_status, leave
+
+if TYPE_CHECKING:
+    from mnist_flax.input_pipeline import Split
+    from mnist_flax.trained import Trained
+
+# What the description in a file means, and its arrays. It rises when that changes.
+FORMAT_VERSION = 1
+
+# Logits are checked for so many images at a time.
+_BATCH = 500
+# No format needs more bytes.
+_MAX_BYTES = 2**20
+# Where logits are larger than this, float32 rounds them by more, and more is allowed.
+_LARGE_LOGIT = 25
+
+
+class Format(NamedTuple):
+    """A format: the room export_NAME, which has encode and read, and what it takes.
+
+    Attributes:
+      libraries: what must be installed.
+      install: what pip is to be given for that.
+      tolerance: how far a logit may be from JAX's in float32, if none is beyond _LARGE_LOGIT.
+    """
+
+    libraries: tuple[str, ...]
+    install: str
+    tolerance: float
+
+
+FORMATS = {
+    "safetensors": Format((), "", 0.0),
+    "torch": Format(("torch",), "torch", 1e-4),
+    "stablehlo": Format(("flatbuffers",), "'mnist_flax[export]'", 1e-5),
+    "onnx": Format(("onnx", "onnxruntime"), "'mnist_flax[export]'", 1e-5),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command.
+
+    Args:
+      argv: the command line without the name of the program.
+
+    Returns:
+      The exit status.
+    """
+    return exit_status(lambda: _run(list(argv)))
+
+
+def _run(argv: list[str]) -> None:
+    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
+        print(_help())
+        return
+    values = _parse(argv)
+    output = Path(values.output)
+    _check_output(output)
+    _check_libraries(values.format)
+    # JAX takes a second to import: bad input has had its answer by now.
+    import jax
+
+    from mnist_flax import compilation_cache, input_pipeline, trained
+
+    compilation_cache.enable()
+    run = trained.load(values.workdir)
+    split = input_pipeline.load("test", run.config.data_dir, run.config.dataset)
+    # Some devices round the factors of a product to fewer bits, unless they are asked not to.
+    with jax.default_matmul_precision("highest"):
+        data, lines = _encode(run, split, values.format)
+    files.replace(output, data)
+    print(f"Network: {values.workdir} after epoch {run.epoch} of {run.config.num_epochs}")
+    print(f"File: {output}, {values.format}, {len(data):,} bytes", *lines, sep="\n")
+
+
+def _encode(run: "Trained", split: "Split", name: str) -> tuple[bytes, list[str]]:
+    """A file in the format `name`, and what to print about it.
+
+    Raises:
+      TrainingError: the file answers differently.
+    """
+    from mnist_flax import trained
+
+    expected = trained.logits(_in_float32(run), split.images)
+    accuracy = float((expected.argmax(1) == split.labels).mean())
+    room = importlib.import_module(f"mnist_flax.export_{name}")
+    data = room.encode(run, _description(run, accuracy))
+    found = _logits(room.read(data), split.images)
+    allowed = FORMATS[name].tolerance * max(1, np.abs(expected).max() / _LARGE_LOGIT)
+    difference = np.abs(found - expected).max()
+    others = (found.argmax(1) != expected.argmax(1)).sum()
+    measured = (
+        f"its logits on the test images differ from JAX's by at most {difference:.1e} "
+        f"(allowed: {allowed:.1e}), its digit for {others} of {len(split.images):,}"
+    )
+    if not difference <= allowed:  # NaN is not.
+        raise TrainingError(f"the {name} file is wrong: {measured}; nothing was written")
+    return data, [f"Accuracy: {accuracy:.2%} of the test images", f"Checked: {measured}"]
+
+
+def _in_float32(run: "Trained") -> "Trained":
+    """The run's network, with its activations in float32."""
+    config = type(run.config)(run.config.to_dict())
+    config.model.dtype = "float32"
+    return run._replace(config=config)
+
+
+def _description(run: "Trained", accuracy: float) -> str:
+    """What a file says of the network in it, where the format has a place for that: JSON.
+
+    One text, as safetensors puts several in any order: the same network is the same file.
+
+    Args:
+      run: the network.
+      accuracy: on all test images, 0 to 1.
+    """
+    description = {
+        "format_version": FORMAT_VERSION,
+        "epoch": run.epoch,
+        "test_accuracy": round(accuracy, 6),
+        "config": run.config.to_dict(),
+    }
+    return json.dumps(description, sort_keys=True)
+
+
+def _logits(program: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
+    """float32[N,10] of uint8[N,28,28], a batch at a time."""
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([np.asarray(program(images[i : i + _BATCH])) for i in starts])
+
+
+def _check_output(path: Path) -> None:
+    """Raises UserError if a file is there already, or none can be made."""
+    if os.path.lexists(path):
+        raise UserError(f"--output {path} exists already; remove it, or name another file")
+    try:
+        files.check_room(path.parent, _MAX_BYTES)
+    except OSError as error:
+        raise UserError(
+            f"--output {path} cannot be written ({error.strerror}); name a file in a folder "
+            "that is there, may be written and has room"
+        ) from None
+
+
+def _check_libraries(name: str) -> None:
+    """Raises UserError if a library that the format needs cannot be imported."""
+    for library in FORMATS[name].libraries:
+        try:
+            importlib.import_module(library)
+        except ImportError as error:
+            raise UserError(
+                f"--format {name} needs {library}, which cannot be imported ({error}); "
+                f"pip install {FORMATS[name].install}, or choose --format safetensors"
+            ) from None
+
+
+def _define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", values)
+    flags.DEFINE_enum("format", None, list(FORMATS), "Format of the file.", values)
+    flags.DEFINE_string("output", None, "The file to write; it must not exist.", values)
+    return values
+
+
+def _parse(argv: list[str]) -> flags.FlagValues:
+    """Parses the command line.
+
+    Raises:
+      UserError: whatever is wrong with it.
+    """
+    values = _define_flags()
+    try:
+        rest = values(["mnist_flax.export", *argv])[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (--help lists the flags)") from None
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
+    for name in ("workdir", "format", "output"):
+        if not values[name].value:
+            raise UserError(f"--{name} is missing (--help has examples)")
+    return values
+
+
+def _help() -> str:
+    """What --help prints: this module's text and the flags."""
+    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
+    return "\n".join([__doc__, "Flags:", text])
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

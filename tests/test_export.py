@@ -1,0 +1,338 @@
+"""What `python -m mnist_flax.export` writes, read by those it is for, and how it says no.
+
+Tests of the format torch run where PyTorch is installed.
+"""
+
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import safetensors
+
+from mnist_flax import (
+    checkpoints,
+    export,
+    export_onnx,
+    export_safetensors,
+    export_stablehlo,
+    export_torch,
+    input_pipeline,
+    steps,
+    trained,
+    weights,
+)
+from mnist_flax import config as config_lib
+from mnist_flax.input_pipeline import Split
+
+WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]
+ROOMS = {
+    "safetensors": export_safetensors,
+    "torch": export_torch,
+    "stablehlo": export_stablehlo,
+    "onnx": export_onnx,
+}
+
+
+def write_run(workdir: Path, num_epochs: int = 1, dtype: str = "float32") -> Path:
+    """The folder of a run with trained weights, which came to the end of its first epoch."""
+    config = config_lib.load(config_lib.default_path())
+    config.num_epochs = num_epochs
+    config.model.dtype = dtype
+    workdir.mkdir()
+    (workdir / "config.json").write_text(json.dumps(config.to_dict()))
+    create = partial(steps.create_train_state, config=config)
+    shapes = jax.eval_shape(create, jax.random.key(0))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    state = zeros._replace(**weights.from_file(WEIGHTS))
+    history = [{"epoch": 1, "test_accuracy": 0.5, "test_loss": None}]
+    checkpoints.save(workdir, config, state, history)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run. Not to be changed."""
+    return write_run(tmp_path_factory.mktemp("export") / "run")
+
+
+@pytest.fixture(scope="module")
+def split(data_dir: Path) -> Split:
+    """The first 500 test images."""
+    return input_pipeline.load("test[:500]", data_dir)
+
+
+@pytest.fixture(scope="module")
+def logits(split: Split) -> np.ndarray:
+    """What the network of the run gives for them, float32[500,10]."""
+    return trained.logits(trained.from_weights(WEIGHTS), split.images)
+
+
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch, split: Split) -> None:
+    """Has the command check 500 test images and not all of them."""
+    monkeypatch.setattr(input_pipeline, "load", lambda *_: split)
+
+
+def arguments(workdir: Path, name: str, output: Path) -> list[str]:
+    return ["--workdir", str(workdir), "--format", name, "--output", str(output)]
+
+
+def needs(name: str) -> None:
+    """Skips a test of a format whose libraries may be missing."""
+    if name == "torch":
+        pytest.importorskip("torch", reason="PyTorch is no dependency; install it to run this")
+
+
+def description(text: str) -> dict:
+    """What a file says of its network."""
+    found = json.loads(text)
+    assert config_lib.validate(config_lib.ConfigDict(found.pop("config"))) is None
+    return found
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_says_what_it_wrote(tmp_path, workdir, capsys, name) -> None:
+    """And that it checked that on every test image."""
+    needs(name)
+    output = tmp_path / "net"
+    assert export.main(arguments(workdir, name, output)) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    network, file, accuracy, checked = captured.out.splitlines()
+    assert network == f"Network: {workdir} after epoch 1 of 1"
+    assert file == f"File: {output}, {name}, {output.stat().st_size:,} bytes"
+    assert accuracy == "Accuracy: 99.52% of the test images"
+    assert checked.startswith("Checked: its logits on the test images differ from JAX's by at")
+    assert checked.endswith("its digit for 0 of 10,000")
+    assert [x.name for x in tmp_path.iterdir()] == ["net"]
+
+
+@pytest.mark.usefixtures("few_images")
+def test_safetensors(tmp_path, workdir) -> None:
+    paths = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    for path in paths:
+        assert export.main(arguments(workdir, "safetensors", path)) == 0
+    assert len({path.read_bytes() for path in paths}) == 1
+    found = weights.from_file(paths[0])
+    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
+    with safetensors.safe_open(paths[0], "np") as file:
+        assert {"params/conv1/kernel", "batch_stats/bn1/mean"} < set(file.keys())
+        assert description(file.metadata()["mnist_flax"]) == {
+            "format_version": 1,
+            "epoch": 1,
+            "test_accuracy": 0.998,
+        }
+
+
+@pytest.mark.usefixtures("few_images")
+def test_torch(tmp_path, workdir, split, logits) -> None:
+    needs("torch")
+    import torch
+    from fixtures.make_torch_fixture import Net
+
+    path = tmp_path / "net.pt"
+    assert export.main(arguments(workdir, "torch", path)) == 0
+    net = Net().eval()
+    net.load_state_dict(torch.load(path, weights_only=True), strict=True)
+    pixels = (torch.from_numpy(split.images.copy())[:, None].float() / 255 - 0.1307) / 0.3081
+    with torch.no_grad():
+        np.testing.assert_allclose(net(pixels).numpy(), logits, rtol=0, atol=1e-4)
+    found = weights.from_file(path)
+    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
+
+
+@pytest.mark.usefixtures("few_images")
+def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> None:
+    path = tmp_path / "net.stablehlo"
+    assert export.main(arguments(workdir, "stablehlo", path)) == 0
+    np.save(tmp_path / "images.npy", split.images)
+    script = (
+        "import sys, jax.export, numpy as np\n"
+        "program = jax.export.deserialize(bytearray(open('net.stablehlo', 'rb').read()))\n"
+        "images = np.load('images.npy')\n"
+        "np.savez('logits.npz', *(program.call(images[:n]) for n in (1, 7, 500)))\n"
+        "assert not {'mnist_flax', 'flax'} & set(sys.modules)\n"
+        "print(*program.platforms)\n"
+    )
+    # Away from the clone, and without what is beside the script.
+    command = [sys.executable, "-P", "-c", script]
+    out = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert out.stdout.split() == ["cpu", "cuda", "tpu"]
+    with np.load(tmp_path / "logits.npz") as file:
+        for found, n in zip(file.values(), (1, 7, 500), strict=True):
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, logits[:n], rtol=0, atol=2e-5)
+
+
+@pytest.mark.usefixtures("few_images")
+def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
+    data = export_stablehlo.encode(trained.load(workdir), "")
+    products = [
+        line
+        for line in jax.export.deserialize(bytearray(data)).mlir_module().splitlines()
+        if "stablehlo.dot_general" in line
+    ]
+    assert len(products) >= 7  # Six convolutions and the linear layer.
+    assert all("precision = [HIGHEST, HIGHEST]" in line for line in products)
+
+
+@pytest.mark.usefixtures("few_images")
+def test_onnx(tmp_path, workdir, split, logits) -> None:
+    path = tmp_path / "net.onnx"
+    assert export.main(arguments(workdir, "onnx", path)) == 0
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (images,), (out,) = session.get_inputs(), session.get_outputs()
+    assert (images.name, images.type, images.shape) == (
+        "images",
+        "tensor(uint8)",
+        ["n", 28, 28],
+    )
+    assert (out.name, out.type, out.shape) == ("logits", "tensor(float)", ["n", 10])
+    for n in (1, 7, 500):
+        (found,) = session.run(None, {"images": split.images[:n]})
+        np.testing.assert_allclose(found, logits[:n], rtol=0, atol=2e-5)
+    model = onnx.load(path)
+    operators = [node.op_type for node in model.graph.node]
+    assert operators.count("Conv") == operators.count("Relu") == 6
+    assert "BatchNormalization" not in operators
+    assert (model.opset_import[0].version, model.ir_version) == (17, 8)
+    (text,) = model.metadata_props
+    assert description(text.value) == {"format_version": 1, "epoch": 1, "test_accuracy": 0.998}
+
+
+@pytest.mark.usefixtures("few_images")
+def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) -> None:
+    run, path = write_run(tmp_path / "run", num_epochs=2, dtype="bfloat16"), tmp_path / "net"
+    assert export.main(arguments(run, "onnx", path)) == 0
+    captured = capsys.readouterr()
+    assert captured.err == (f"warning: the run in {run} is used as it was after epoch 1 of 2\n")
+    assert f"Network: {run} after epoch 1 of 2\n" in captured.out
+    found = export_onnx.read(path.read_bytes())(split.images)
+    np.testing.assert_allclose(found, logits, rtol=0, atol=2e-5)
+
+
+def with_bias(run: trained.Trained, change: float) -> trained.Trained:
+    """The network with another bias of the first logit."""
+    layers = run.variables["params"]
+    fc = layers["fc"] | {"bias": layers["fc"]["bias"].at[0].add(change)}
+    return run._replace(variables=run.variables | {"params": layers | {"fc": fc}})
+
+
+@pytest.mark.usefixtures("few_images")
+@pytest.mark.parametrize(
+    ("name", "change"), [*((name, 2e-4) for name in FORMATS), ("stablehlo", np.nan)]
+)
+def test_a_file_that_answers_differently(
+    tmp_path, workdir, capsys, monkeypatch, name, change
+) -> None:
+    needs(name)
+    encode = ROOMS[name].encode
+    wrong = lambda run, text: encode(with_bias(run, change), text)  # noqa: E731
+    monkeypatch.setattr(ROOMS[name], "encode", wrong)
+    assert export.main(arguments(workdir, name, tmp_path / "net")) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"error: the {name} file is wrong: its logits on the test images")
+    assert line.endswith("nothing was written")
+    assert not list(tmp_path.iterdir())
+
+
+def test_large_logits_are_rounded_by_more(split) -> None:
+    run = trained.from_weights(WEIGHTS)
+    params = run.variables["params"]
+    params = params | {"fc": jax.tree.map(lambda x: 100 * x, params["fc"])}
+    run = run._replace(variables=run.variables | {"params": params})
+    expected = trained.logits(run, split.images)
+    data, _ = export._encode(run, split, "onnx")
+    difference = np.abs(export_onnx.read(data)(split.images) - expected).max()
+    assert 1e-5 < difference <= 1e-5 * np.abs(expected).max() / 25
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "--workdir is missing"),
+        (["--workdir", "run", "--format", "onnx"], "--output is missing"),
+        (["--workdir", "run", "--output", "net"], "--format is missing"),
+        (["--workdir", "run", "--output=", "--format=onnx"], "--output is missing"),
+        (["--format", "keras"], "flag --format=keras: value should be one of <safetensors|"),
+        (["--frmt", "onnx"], "Unknown command line flag 'frmt'"),
+        (["net.onnx"], "unexpected argument 'net.onnx'"),
+    ],
+)
+def test_a_command_line_that_is_wrong(tmp_path, capsys, monkeypatch, argv, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(argv, words, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and status 2."""
+    assert export.main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+
+
+def test_an_output_that_cannot_be(tmp_path, workdir, capsys) -> None:
+    file, link, folder = tmp_path / "file", tmp_path / "link", tmp_path / "folder"
+    file.write_text("mine")
+    link.symlink_to("nowhere")
+    folder.mkdir()
+    for path in (file, link, folder):
+        assert_refused(arguments(workdir, "safetensors", path), "exists already", capsys)
+    for path, why in [
+        (tmp_path / "nowhere" / "net", "No such file or directory"),
+        (file / "net", "Not a directory"),
+    ]:
+        words = f"--output {path} cannot be written ({why}"
+        assert_refused(arguments(workdir, "safetensors", path), words, capsys)
+    assert sorted(tmp_path.rglob("*")) == [file, folder, link]
+    assert file.read_text() == "mine"
+
+
+def test_no_run(tmp_path, capsys) -> None:
+    argv = arguments(tmp_path / "run", "safetensors", tmp_path / "net")
+    assert_refused(argv, "run is not the folder of a run", capsys)
+    (tmp_path / "run").mkdir()
+    config = config_lib.load(config_lib.default_path())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config.to_dict()))
+    assert_refused(argv, "has no checkpoint yet", capsys)
+    assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "install"),
+    [
+        ("torch", "torch", "pip install torch,"),
+        ("onnx", "onnx", "pip install 'mnist_flax[export]',"),
+        ("onnx", "onnxruntime", "pip install 'mnist_flax[export]',"),
+        ("stablehlo", "flatbuffers", "pip install 'mnist_flax[export]',"),
+    ],
+)
+def test_a_missing_library(tmp_path, capsys, monkeypatch, name, library, install) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    argv = arguments(tmp_path, name, tmp_path / "net")
+    assert_refused(argv, f"--format {name} needs {library}, which cannot be imported", capsys)
+    assert export.main(argv) == 2
+    assert install in capsys.readouterr().err
+
+
+def test_help(capsys) -> None:
+    assert export.main(["--help"]) == 0
+    captured = capsys.readouterr()
+    for word in (*export.FORMATS, "--workdir", "--format", "--output", "Examples:"):
+        assert word in captured.out
+    assert captured.err == ""
