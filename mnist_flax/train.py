@@ -80,7 +80,7 @@ def _run(
     writer.model_table(model_table(create_model(config)))
     if saved:
         print(f"Resumed after epoch {len(saved.history)}.", flush=True)
-    print("Compiling: about 10 seconds, and less the next time.", flush=True)
+    print("Compiling: some seconds, and less the next time.", flush=True)
     programs = Programs(config, *jax.device_put(splits))
     if saved:
         # A copy: training takes its buffers over.
