@@ -102,6 +102,9 @@ def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
 
     Returns:
       float32[N,10].
+
+    Raises:
+      UserError: they are not finite, as the weights are no trained network's.
     """
     size = max(1, min(EVAL_BATCH, len(images)))
     model = create_model(trained.config)
@@ -112,7 +115,10 @@ def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
         padded = np.zeros((size, 28, 28), np.uint8)
         padded[: len(batch)] = batch
         batches.append(np.asarray(_logits(model, trained.variables, padded))[: len(batch)])
-    return np.concatenate(batches)
+    answers = np.concatenate(batches)
+    if not np.isfinite(answers).all():
+        raise UserError("the network's answers are not finite; give weights that were trained")
+    return answers
 
 
 @partial(jax.jit, static_argnums=0)

@@ -1,0 +1,232 @@
+"""Says which digit an image shows, by a trained network.
+
+Examples:
+  python -m mnist_flax.predict --workdir runs/first digit.png
+  python -m mnist_flax.predict --workdir runs/first scans photo.jpg --save-preview seen.png
+  python -m mnist_flax.predict --weights net.safetensors --json digit.png
+
+An image is a PNG, JPEG or BMP file of one digit, of any size and colour, dark on light or light
+on dark. A folder stands for the image files that lie in it. The digit is found, cut out, scaled
+and centred as those of MNIST are; where an answer surprises, --save-preview shows what the
+network was given. In a photo, plain paper should reach the edges, without a hard shadow.
+
+The table has a line an image: the likeliest digit with its probability, and the runner-up with
+its own. --json prints instead, in one line, an array of an object an image:
+  {"file": "digit.png", "digit": 3, "probability": 0.998, "runner_up": 5,
+   "runner_up_probability": 0.001, "probabilities": [ten numbers, of 0 to 9]}
+or {"file": "digit.png", "error": "why"} where the image cannot be used.
+
+An image that cannot be used is named on stderr; the others are answered all the same.
+Exit status: 0 if all images were answered, 2 for bad input, 130 for Ctrl-C, 1 for any other
+failure.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from mnist_flax import errors, files
+from mnist_flax.errors import UserError, exit_status, leave
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command.
+
+    Args:
+      argv: the command line without the name of the program.
+
+    Returns:
+      The exit status.
+    """
+    return exit_status(lambda: _run(list(argv)))
+
+
+def _run(argv: list[str]) -> None:
+    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
+        print(_help())
+        return
+    values, arguments = _parse(argv)
+    preview = Path(values.save_preview) if values.save_preview is not None else None
+    if preview:
+        _check_output(preview)
+    paths = _image_files(arguments)
+    # JAX takes a second to import: bad input has had its answer by now.
+    from mnist_flax import compilation_cache, trained
+
+    compilation_cache.enable()
+    run = trained.choose(values.workdir, values.weights)
+    images, problems = _read(paths)
+    good = [path for path in paths if path in images]
+    seen = np.array([images[path] for path in good], np.uint8).reshape(-1, 28, 28)
+    probabilities = _softmax(trained.logits(run, seen))
+    answers = dict(zip(good, probabilities, strict=True))
+    if values.json:
+        print(json.dumps([_record(path, answers, problems) for path in paths]))
+    elif good:
+        print(_table(answers))
+    if preview and good:
+        from mnist_flax.preview import draw_preview
+
+        names = [_shown(Path(path.name)) for path in good]
+        files.replace(preview, draw_preview(seen, probabilities, names))
+    if len(problems) == 1:
+        raise UserError(*problems.values())
+    if problems:
+        for text in problems.values():
+            errors.warn(text)
+        raise UserError(f"{len(problems)} of {len(paths)} images could not be used (see above)")
+
+
+def _image_files(arguments: list[str]) -> list[Path]:
+    """The files that the command line names, and the image files of its folders, each once.
+
+    Raises:
+      UserError: a folder has none, or cannot be read.
+    """
+    paths: dict[Path, None] = {}
+    for argument in map(Path, arguments):
+        if not argument.is_dir():
+            paths[argument] = None
+            continue
+        try:
+            entries = sorted(argument.iterdir())
+        except OSError as error:
+            raise UserError(
+                f"the folder {argument} cannot be read ({error.strerror}); name image files"
+            ) from None
+        inside = [
+            path
+            for path in entries
+            if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        ]
+        if not inside:
+            raise UserError(
+                f"the folder {argument} has no image ({', '.join(_SUFFIXES)}); name another"
+            )
+        paths |= dict.fromkeys(inside)
+    return list(paths)
+
+
+def _read(paths: list[Path]) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
+    """The images that can be used, uint8[28,28]; why the others cannot."""
+    from mnist_flax import images
+
+    good, problems = {}, {}
+    for path in paths:
+        try:
+            good[path] = images.read(path)
+        except UserError as error:
+            problems[path] = str(error)
+    return good, problems
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities float64[N,10] of logits float32[N,10]."""
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    shares: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
+    return shares
+
+
+def _best_two(shares: np.ndarray) -> list[tuple[int, float]]:
+    """The likeliest digit and the runner-up, each with its probability."""
+    return [(int(digit), float(shares[digit])) for digit in np.argsort(-shares)[:2]]
+
+
+def _record(
+    path: Path, answers: dict[Path, np.ndarray], problems: dict[Path, str]
+) -> dict[str, Any]:
+    """What --json says of a file."""
+    if path in problems:
+        return {"file": str(path), "error": problems[path]}
+    (digit, probability), (runner_up, runner_up_probability) = _best_two(answers[path])
+    return {
+        "file": str(path),
+        "digit": digit,
+        "probability": probability,
+        "runner_up": runner_up,
+        "runner_up_probability": runner_up_probability,
+        "probabilities": answers[path].tolist(),
+    }
+
+
+def _table(answers: dict[Path, np.ndarray]) -> str:
+    """A line a file."""
+    names = [_shown(path) for path in answers]
+    width = max(map(len, ["file", *names]))
+    lines = [f"{'file':{width}}  digit  probability  runner-up  probability"]
+    for name, shares in zip(names, answers.values(), strict=True):
+        (digit, first), (runner_up, second) = _best_two(shares)
+        lines.append(
+            f"{name:{width}}  {digit:5}  {100 * first:9.2f} %  {runner_up:9}  "
+            f"{100 * second:9.2f} %"
+        )
+    return "\n".join(lines)
+
+
+def _shown(path: Path) -> str:
+    """A file's name on a terminal, which it must not be able to write to by itself."""
+    return str(path) if str(path).isprintable() else ascii(str(path))
+
+
+def _check_output(path: Path) -> None:
+    """Raises UserError if a file is there already, or none can be made."""
+    if os.path.lexists(path):
+        raise UserError(f"--save-preview {path} exists already; remove it, or name another")
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--save-preview {path} must end in .png, which it will be")
+    try:
+        files.check_room(path.parent, 2**20)
+    except OSError as error:
+        raise UserError(
+            f"--save-preview {path} cannot be written ({error.strerror}); name a file in a "
+            "folder that is there and may be written"
+        ) from None
+
+
+def _define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run that trained the network.", values)
+    flags.DEFINE_string(
+        "weights", None, "Instead of --workdir: a .safetensors, .pt or .pth file.", values
+    )
+    flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
+    flags.DEFINE_string(
+        "save_preview", None, "A .png file to make, of what the network sees.", values
+    )
+    return values
+
+
+def _parse(argv: list[str]) -> tuple[flags.FlagValues, list[str]]:
+    """The flags of a command line, and its other arguments.
+
+    Raises:
+      UserError: whatever is wrong with it.
+    """
+    values = _define_flags()
+    argv = [re.sub("^--?save-preview", "--save_preview", argument) for argument in argv]
+    try:
+        rest = values(["mnist_flax.predict", *argv])[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (--help lists the flags)") from None
+    if not rest:
+        raise UserError("no image is given; name image files, or a folder of them")
+    return values, rest
+
+
+def _help() -> str:
+    """What --help prints: this module's text and the flags."""
+    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
+    return "\n".join([__doc__, "Flags:", text])
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))
