@@ -1,0 +1,48 @@
+"""What a network answers, for the files of an export to be compared with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mnist_flax import augment, models, trained
+
+# Images at a time.
+_BATCH = 500
+
+
+def logits(run: trained.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The answers of JAX, by the type it computes in.
+
+    Args:
+      run: a network, whatever type it was trained in.
+      images: uint8[N,28,28].
+
+    Returns:
+      'float32': float32[N,10], what every command answers with.
+      'float64': float64[N,10], the same network without rounding to speak of. Two programs that
+        both compute in float32 are each closer to this than to one another.
+    """
+    config = type(run.config)(run.config.to_dict())
+    config.model.dtype = "float32"
+    # Some devices round the factors of a product to fewer bits, unless they are asked not to.
+    with jax.default_matmul_precision("highest"):
+        rounded = trained.logits(run._replace(config=config), images)
+    # A TPU has no float64.
+    with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
+        model = models.ConvNet(dtype=jnp.float64)
+        variables = jax.tree.map(lambda x: np.asarray(x, np.float64), run.variables)
+
+        @jax.jit
+        def apply(batch: jax.Array) -> jax.Array:
+            return jnp.asarray(model.apply(variables, augment.normalize(batch), train=False))
+
+        return {"float32": rounded, "float64": in_batches(apply, images)}
+
+
+def in_batches(program: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
+    """The logits [N,10] that a program gives for uint8[N,28,28], a batch at a time."""
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([np.asarray(program(images[i : i + _BATCH])) for i in starts])
