@@ -58,21 +58,31 @@ def _conv_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax
     shifts together are still few.
     """
     size, _, channels, features = kernel.shape
-    _, height, width, _ = x.shape
-    padded = _pad(x, size // 2, size // 2)
+    half, (height, width) = size // 2, x.shape[1:3]
     if channels == 1:
+        padded = _pad(x, half, half)
         taps = [(r, c) for r in range(size) for c in range(size)]
         rows = jnp.stack([padded[0, r : r + height, c : c + width] for r, c in taps])
         matrix = kernel.reshape(size * size, features).astype(x.dtype)
         y = jnp.tensordot(matrix.T, rows, 1, preferred_element_type=_wide(x))
         return y.astype(x.dtype), (rows, kernel)
+    padded = _pad(x, half, 0)
     rows = jnp.concatenate([padded[:, r : r + height] for r in range(size)])
-    columns = jnp.tensordot(
-        _matrix(kernel).astype(x.dtype), rows, 1, preferred_element_type=_wide(x)
-    )
-    moved = [columns[c * features :][:features, :, c : c + width] for c in range(size)]
-    y = functools.reduce(jnp.add, moved)
+    matrix = _matrix(kernel).astype(x.dtype)
+    columns = jnp.tensordot(matrix, rows, 1, preferred_element_type=_wide(x))
+    y = _moved_sum(columns, 2, [half - c for c in range(size)])
     return y.astype(x.dtype), (rows, kernel)
+
+
+def _moved_sum(x: jax.Array, axis: int, steps: list[int]) -> jax.Array:
+    """The sum of len(steps) groups of channels, each moved along an axis, with zeros behind."""
+    zero = jnp.zeros((), x.dtype)
+    moved = []
+    for part, step in zip(jnp.split(x, len(steps)), steps, strict=True):
+        padding = [(0, 0, 0)] * 4
+        padding[axis] = (step, -step, 0)
+        moved.append(lax.pad(part, zero, padding))
+    return functools.reduce(jnp.add, moved)
 
 
 def _outer(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -93,11 +103,9 @@ def _conv_backward(
     """
     rows, kernel = residuals
     size, _, channels, features = kernel.shape
-    width = dy.shape[2]
-    padded = _pad(dy, 0, size - 1)
-    columns = jnp.concatenate(
-        [padded[:, :, size - 1 - c :][:, :, : width + size - 1] for c in range(size)]
-    )
+    half, width = size // 2, dy.shape[2]
+    padded = _pad(dy, 0, half)
+    columns = jnp.concatenate([padded[:, :, size - 1 - c :][:, :, :width] for c in range(size)])
     with jax.named_scope("kernel_gradient"):
         if channels == 1:
             dkernel = _outer(rows, dy).reshape(kernel.shape)
@@ -105,31 +113,10 @@ def _conv_backward(
             dmatrix = _outer(columns, rows)
             dkernel = dmatrix.reshape(size, features, size, channels).transpose(2, 0, 3, 1)
     with jax.named_scope("input_gradient"):
-        dx = _input_gradient(kernel, columns)
+        matrix = _matrix(kernel).astype(dy.dtype)
+        drows = jnp.tensordot(matrix.T, columns, 1, preferred_element_type=_wide(dy))
+        dx = _moved_sum(drows, 1, [r - half for r in range(size)])
     return dx.astype(dy.dtype), dkernel.astype(kernel.dtype)
-
-
-def _input_gradient(kernel: jax.Array, columns: jax.Array) -> jax.Array:
-    """Of the forward pass: dy moved along the width [K*O,H,W+K-1,N] to dx [I,H,W,N]."""
-    size, _, channels, _ = kernel.shape
-    drows = jnp.tensordot(
-        _matrix(kernel).astype(columns.dtype).T,
-        columns,
-        1,
-        preferred_element_type=_wide(columns),
-    )
-    half = size // 2
-    width = columns.shape[2] - (size - 1)
-    # dx[h] sums drows[r, h - r + half]; lax.pad moves by r - half and fills with zeros.
-    moved = [
-        lax.pad(
-            drows[r * channels :][:channels, :, half : half + width],
-            jnp.zeros((), drows.dtype),
-            ((0, 0, 0), (r - half, half - r, 0), (0, 0, 0), (0, 0, 0)),
-        )
-        for r in range(size)
-    ]
-    return functools.reduce(jnp.add, moved)
 
 
 conv.defvjp(_conv_forward, _conv_backward)
@@ -217,7 +204,7 @@ def _batch_norm_relu_backward(pool, residuals, cotangents):  # type: ignore[no-u
     dz = jnp.where(out > 0, cotangents[0], 0).astype(mean.dtype)
     # The sums need the pooled arrays only: elsewhere dz is zero.
     dbias = dz.sum((1, 2, 3), keepdims=True)
-    dscale = (dz * (peak - mean)).sum((1, 2, 3), keepdims=True) * inv_std
+    dscale = ((dz * peak).sum((1, 2, 3), keepdims=True) - mean * dbias) * inv_std
     if pool:
         corner = jnp.arange(4, dtype=jnp.uint8).reshape(1, 1, 2, 1, 2, 1)
         chosen = which[:, :, None, :, None] == corner
