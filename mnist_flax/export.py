@@ -25,9 +25,9 @@ Exit status: 0 if the file was written, 2 for bad input, 130 for Ctrl-C, 1 for a
 failure, such as a file that answers differently. Unless it is 0, nothing is written.
 """
 
+import contextlib
 import importlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,9 +156,10 @@ def _description(run: "Trained", accuracy: float) -> str:
 
 def _check_output(path: Path) -> None:
     """Raises UserError if a file is there already, or none can be made."""
-    if os.path.lexists(path):
-        raise UserError(f"--output {path} exists already; remove it, or name another file")
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()
+            raise UserError(f"--output {path} exists already; remove it, or name another file")
         files.check_room(path.parent, _MAX_BYTES)
     except OSError as error:
         raise UserError(

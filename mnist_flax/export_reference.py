@@ -21,15 +21,15 @@ def logits(run: trained.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
       images: uint8[N,28,28].
 
     Returns:
-      'float32': float32[N,10], what every command answers with.
+      'float32': float32[N,10], what every command answers with on a device that does not round
+        the factors of a product to fewer bits.
       'float64': float64[N,10], the same network without rounding to speak of. Two programs that
         both compute in float32 are each closer to this than to one another.
     """
     config = type(run.config)(run.config.to_dict())
     config.model.dtype = "float32"
-    # Some devices round the factors of a product to fewer bits, unless they are asked not to.
-    with jax.default_matmul_precision("highest"):
-        rounded = trained.logits(run._replace(config=config), images)
+    in_float32 = run._replace(config=config)
+    rounded = in_batches(lambda batch: trained.logits(in_float32, batch), images)
     # A TPU has no float64.
     with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
         model = models.ConvNet(dtype=jnp.float64)
@@ -45,4 +45,6 @@ def logits(run: trained.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
 def in_batches(program: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
     """The logits [N,10] that a program gives for uint8[N,28,28], a batch at a time."""
     starts = range(0, len(images), _BATCH)
-    return np.concatenate([np.asarray(program(images[i : i + _BATCH])) for i in starts])
+    # A GPU or TPU rounds the factors of JAX's products to fewer bits unless it is asked not to.
+    with jax.default_matmul_precision("highest"):
+        return np.concatenate([np.asarray(program(images[i : i + _BATCH])) for i in starts])

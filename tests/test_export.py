@@ -319,6 +319,7 @@ def test_an_output_that_cannot_be(tmp_path, workdir, capsys) -> None:
     for path, why in [
         (tmp_path / "nowhere" / "net", "No such file or directory"),
         (file / "net", "Not a directory"),
+        (tmp_path / ("a" * 300), "File name too long"),
     ]:
         words = f"--output {path} cannot be written ({why}"
         assert_refused(arguments(workdir, "safetensors", path), words, capsys)
