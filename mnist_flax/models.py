@@ -93,12 +93,13 @@ class ConvNet(nn.Module):
 
     Attributes:
       dropout_rate: share of activations set to zero, in [0, 1).
-      dtype: type of the activations and of the factors of every product. Parameters, sums,
-        the statistics of batch norm and the logits are float32 in any case.
+      dtype: type of the activations and of the factors of every product; None for that of the
+        images. Parameters, sums, the statistics of batch norm and the logits are float32 at
+        least.
     """
 
     dropout_rate: float = 0.05
-    dtype: Any = jnp.float32
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -125,7 +126,7 @@ class ConvNet(nn.Module):
             return BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
 
         # See layers for why the batch comes last.
-        x = x.transpose(3, 1, 2, 0).astype(self.dtype)
+        x = jnp.asarray(x, self.dtype).transpose(3, 1, 2, 0)
         x = block(x, 1, 8)
         x = drop(block(x, 2, 16, pool=True))
         x = block(x, 3, 16)

@@ -56,7 +56,7 @@ def ten_steps(
     step = jax.jit(
         partial(
             steps.train_step,
-            model=ConvNet(dropout_rate=0.0, dtype=dtype),
+            model=ConvNet(dropout_rate=0.0),
             optimizer=optimizers.create_optimizer(settings, lambda step: 1e-3),
         )
     )
