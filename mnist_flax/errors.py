@@ -19,7 +19,7 @@ class UserError(Exception):
 
 
 class TrainingError(Exception):
-    """A run that failed by itself, such as a loss that is no longer a finite number.
+    """Work that failed by itself: a loss that is no longer a finite number, a failed check.
 
     The message is one line. A command prints it without a traceback and exits with status 1.
     """
