@@ -1,0 +1,113 @@
+"""One digit under each augmentation of a config, through its whole range."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from mnist_flax import augment
+from mnist_flax.augment import AugmentParams
+
+# Images in a row: odd, so that the middle of a range is one of them.
+_COLUMNS = 7
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+class Row(NamedTuple):
+    """One augmentation.
+
+    Attributes:
+      name: what it does.
+      captions: what was done to each image.
+      images: uint8[N,28,28].
+    """
+
+    name: str
+    captions: list[str]
+    images: np.ndarray
+
+
+def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
+    """Applies each augmentation alone, and then all of them together.
+
+    Args:
+      image: uint8[28,28].
+      config: uses augment and, for the draws of the last row, seed.
+
+    Returns:
+      Rows of up to seven images: alone from one end of the range to the other; together as
+      they are drawn in training.
+    """
+    ranges = config.augment
+    shift = round(28 * ranges.translate)
+    shifts = np.round(np.linspace(-shift, shift, _COLUMNS)).astype(np.int32)
+    crop = f"Crop to {ranges.crop_size} {_TIMES} {ranges.crop_size} and enlarge"
+    share = ranges.crop_probability
+    spread = {
+        "degrees": np.linspace(-ranges.degrees, ranges.degrees, _COLUMNS),
+        "brightness": np.linspace(
+            max(0, 1 - ranges.brightness), 1 + ranges.brightness, _COLUMNS
+        ),
+        "contrast": np.linspace(max(0, 1 - ranges.contrast), 1 + ranges.contrast, _COLUMNS),
+        "scale": np.linspace(ranges.scale_min, ranges.scale_max, _COLUMNS),
+    }
+    key = jax.random.key(config.seed)
+    rows = [
+        (
+            crop,
+            [f"{1 - share:.0%}: as it is", f"{share:.0%}: cropped"],
+            _alone(crop=np.array([False, True])),
+        ),
+        ("Rotate", [f"{x:+.3g}°" for x in spread["degrees"]], _spread(spread, "degrees")),
+        (
+            "Brightness",
+            [f"{_TIMES} {x:.3g}" for x in spread["brightness"]],
+            _spread(spread, "brightness"),
+        ),
+        (
+            "Contrast",
+            [f"{_TIMES} {x:.3g}" for x in spread["contrast"]],
+            _spread(spread, "contrast"),
+        ),
+        (
+            "Shift, across and down",
+            [f"{x:+d} px" for x in shifts],
+            _alone(translate=np.stack([shifts, shifts], axis=1)),
+        ),
+        ("Scale", [f"{_TIMES} {x:.3g}" for x in spread["scale"]], _spread(spread, "scale")),
+        (
+            "All together, as in training",
+            [""] * _COLUMNS,
+            augment.sample_params(key, _COLUMNS, ranges),
+        ),
+    ]
+    counts = [len(captions) for _, captions, _ in rows]
+    draws = jax.tree.map(lambda *draws: np.concatenate(draws), *(draw for _, _, draw in rows))
+    images = jnp.broadcast_to(jnp.asarray(image), (sum(counts), *image.shape))
+    program = jax.jit(augment.apply, static_argnames="crop_size")
+    results = np.asarray(program(images, draws, crop_size=ranges.crop_size))
+    parts = np.split(results, np.cumsum(counts)[:-1])
+    return [
+        Row(name, captions, part) for (name, captions, _), part in zip(rows, parts, strict=True)
+    ]
+
+
+def _spread(spread: dict[str, np.ndarray], name: str) -> AugmentParams:
+    return _alone(**{name: spread[name].astype(np.float32)})
+
+
+def _alone(**draws: np.ndarray) -> AugmentParams:
+    """Draws of which all but one leave the images as they are."""
+    (n,) = {len(draw) for draw in draws.values()}
+    nothing = {
+        "crop": np.zeros(n, bool),
+        "degrees": np.zeros(n, np.float32),
+        "brightness": np.ones(n, np.float32),
+        "contrast": np.ones(n, np.float32),
+        "brightness_first": np.zeros(n, bool),
+        "translate": np.zeros((n, 2), np.int32),
+        "scale": np.ones(n, np.float32),
+    }
+    return AugmentParams(**jax.tree.map(jnp.asarray, nothing | draws))

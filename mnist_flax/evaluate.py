@@ -1,0 +1,208 @@
+"""Says how good a trained network is, on the whole test set of its run.
+
+Examples:
+  python -m mnist_flax.evaluate --workdir runs/first
+  python -m mnist_flax.evaluate --workdir runs/first --tta --json
+
+What it prints:
+  accuracy   the share of the test images that are right, with the interval in which it would
+             lie 95 times in 100 for other test images of the same kind (Wilson)
+  loss       the mean cross-entropy, in nats
+  ECE        expected calibration error: how far the probability that the network gives for its
+             digit is from how often that digit is right; 15 bins of equal width (Guo et al.,
+             2017)
+  and the accuracy of each digit.
+--tta adds a second column, with test-time augmentation: the mean of the probabilities for the
+image and for the eight images shifted by a pixel across, down, or both. It takes nine times as
+long. The plain figures are there in any case, and they are what to compare with others.
+
+--json prints instead one object in one line: network, epoch, finished, split, images, correct,
+accuracy, accuracy_interval (two ends), loss, ece, per_class (ten objects: digit, images,
+correct, accuracy), and with --tta under "tta" the same from correct on. Shares are 0 to 1.
+
+The network is that of the run's latest epoch, finished or not; nothing is written. With
+--weights it is that of a file, and the test set MNIST's.
+Exit status: 0 if the network was evaluated, 2 for bad input, 130 for Ctrl-C, 1 for any other
+failure.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mnist_flax import errors
+from mnist_flax.errors import UserError, exit_status, leave
+
+if TYPE_CHECKING:
+    from mnist_flax.evaluation import Evaluation
+    from mnist_flax.trained import Trained
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command.
+
+    Args:
+      argv: the command line without the name of the program.
+
+    Returns:
+      The exit status.
+    """
+    return exit_status(lambda: _run(list(argv)))
+
+
+def _run(argv: list[str]) -> None:
+    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
+        print(_help())
+        return
+    values = _parse(argv)
+    # JAX takes a second to import: bad input has had its answer by now.
+    from mnist_flax import compilation_cache, evaluation, input_pipeline, trained
+
+    compilation_cache.enable()
+    run = trained.choose(values.workdir, values.weights)
+    config = run.config
+    test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
+    logits = trained.logits(run, test.images)
+    plain = evaluation.evaluate(evaluation.log_softmax(logits), test.labels)
+    warn_if_not_as_recorded(run, plain)
+    augmented = None
+    if values.tta:
+        probabilities = evaluation.augmented_log_probabilities(run, test.images)
+        augmented = evaluation.evaluate(probabilities, test.labels)
+    network = values.workdir or values.weights
+    if values.json:
+        print(json.dumps(_record(network, run, plain, augmented)))
+    else:
+        print(_table(network, run, plain, augmented))
+
+
+def warn_if_not_as_recorded(run: "Trained", found: "Evaluation") -> None:
+    """Prints a warning if the run itself counted another number of right answers.
+
+    On another device or with other versions, logits that are nearly equal may change places.
+    """
+    if not run.history:
+        return
+    recorded = round(run.history[-1]["test_accuracy"] * found.size)
+    if recorded != found.correct:
+        errors.warn(
+            f"the run had {recorded} of {found.size} right after epoch {run.epoch}, here it "
+            f"has {found.correct}: another device, other versions or other data"
+        )
+
+
+def _record(
+    network: str, run: "Trained", plain: "Evaluation", augmented: "Evaluation | None"
+) -> dict[str, Any]:
+    """What --json prints."""
+    record = {
+        "network": network,
+        "epoch": run.epoch or None,
+        "finished": run.finished,
+        "split": run.config.test_split,
+        "images": plain.size,
+        **_figures(plain),
+    }
+    return record | ({"tta": _figures(augmented)} if augmented else {})
+
+
+def _figures(found: "Evaluation") -> dict[str, Any]:
+    from mnist_flax.evaluation import wilson_interval
+
+    counts = [(int(row.sum()), int(row[digit])) for digit, row in enumerate(found.confusion)]
+    return {
+        "correct": found.correct,
+        "accuracy": found.accuracy,
+        "accuracy_interval": wilson_interval(found.correct, found.size),
+        "loss": found.loss,
+        "ece": found.ece,
+        "per_class": [
+            {
+                "digit": digit,
+                "images": n,
+                "correct": right,
+                "accuracy": right / n if n else None,
+            }
+            for digit, (n, right) in enumerate(counts)
+        ],
+    }
+
+
+def _table(
+    network: str, run: "Trained", plain: "Evaluation", augmented: "Evaluation | None"
+) -> str:
+    """What is printed without --json: a column of figures, or two."""
+    known = f" after epoch {run.epoch} of {run.config.num_epochs}" if run.epoch else ""
+    columns = [_figures(found) for found in (plain, augmented) if found]
+    rows = [["", "plain", "with TTA"][: 1 + len(columns)]] if augmented else []
+    rows += [
+        ["accuracy", *(f"{figures['accuracy']:.2%}" for figures in columns)],
+        ["  95 % interval", *(_interval(figures) for figures in columns)],
+        ["  right", *(f"{figures['correct']:,}" for figures in columns)],
+        ["loss", *(f"{figures['loss']:.4f}" for figures in columns)],
+        ["ECE", *(f"{figures['ece']:.2%}" for figures in columns)],
+    ]
+    for digit, classes in enumerate(
+        zip(*(figures["per_class"] for figures in columns), strict=True)
+    ):
+        rows.append([f"digit {digit}", *map(_class, classes)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])],
+        )
+        for row in rows
+    ]
+    images = f"Test images: {plain.size:,} ({run.config.test_split})"
+    return "\n".join([f"Network: {network}{known}", images, *lines])
+
+
+def _interval(figures: dict[str, Any]) -> str:
+    low, high = figures["accuracy_interval"]
+    return f"{low:.2%} to {high:.2%}"
+
+
+def _class(figures: dict[str, Any]) -> str:
+    if not figures["images"]:
+        return "no image"
+    return f"{figures['accuracy']:.2%} ({figures['correct']} of {figures['images']})"
+
+
+def _define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run that trained the network.", values)
+    flags.DEFINE_string(
+        "weights", None, "Instead of --workdir: a .safetensors, .pt or .pth file.", values
+    )
+    flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
+    flags.DEFINE_bool("tta", False, "Add the figures with test-time augmentation.", values)
+    return values
+
+
+def _parse(argv: list[str]) -> flags.FlagValues:
+    """Parses the command line.
+
+    Raises:
+      UserError: whatever is wrong with it.
+    """
+    values = _define_flags()
+    try:
+        rest = values(["mnist_flax.evaluate", *argv])[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (--help lists the flags)") from None
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
+    return values
+
+
+def _help() -> str:
+    """What --help prints: this module's text and the flags."""
+    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
+    return "\n".join([__doc__, "Flags:", text])
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""Writes report.html into the folder of a run: how it went, and where it is wrong.
+
+Example:
+  python -m mnist_flax.report --workdir runs/first
+
+The page holds the verdict against the target, the curves, every test image that was taken for
+another digit, the confusion matrix, each digit's accuracy, how sure the network is and how
+often it is right then, the filters of its first layer, one digit under each augmentation, the
+network's layers, the config and the versions. It is one file with all its pictures inside: it
+opens anywhere, without a network connection, and may be sent to others. The figures lie beside
+it as PNG files too, in the folder report.
+
+An earlier report is replaced. A report.html that this command did not write is not.
+A run that has not finished is reported as it was after its latest epoch, and the page says so.
+Exit status: 0 if the report was written, 2 for bad input, 130 for Ctrl-C, 1 for any other
+failure.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from mnist_flax import files
+from mnist_flax.errors import UserError, exit_status, leave
+
+# In the first lines of every report.
+MARK = b'<meta name="generator" content="mnist_flax.report">'
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command.
+
+    Args:
+      argv: the command line without the name of the program.
+
+    Returns:
+      The exit status.
+    """
+    return exit_status(lambda: _run(list(argv)))
+
+
+def _run(argv: list[str]) -> None:
+    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
+        print(_help())
+        return
+    workdir = Path(_parse(argv).workdir)
+    page, folder = workdir / "report.html", workdir / "report"
+    _check_output(page, folder)
+    # JAX takes a second to import: bad input has had its answer by now.
+    from mnist_flax import compilation_cache, report_page, trained
+
+    compilation_cache.enable()
+    run = trained.load(workdir)
+    html, figures = report_page.write_page(run, _summary(workdir))
+    _check_room(workdir, len(html) + sum(map(len, figures.values())))
+    folder.mkdir(exist_ok=True)
+    for name, png in figures.items():
+        files.replace(folder / f"{name}.png", png)
+    # Last: who finds it finds what belongs to it.
+    files.replace(page, html)
+    print(f"Report: {page} ({len(html) / 1e6:.1f} MB); its figures: {folder}")
+
+
+def _check_output(page: Path, folder: Path) -> None:
+    """Raises UserError if what is there already is not an earlier report."""
+    try:
+        if page.exists() and MARK not in page.open("rb").read(1000):
+            raise UserError(f"{page} is not a report of this command; move it out of the way")
+    except OSError as error:
+        raise UserError(
+            f"{page} cannot be read ({error.strerror}); move it out of the way"
+        ) from None
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; move it out of the way")
+
+
+def _check_room(workdir: Path, size: int) -> None:
+    """Raises UserError if `size` bytes cannot be written in the folder of a run."""
+    try:
+        files.check_room(workdir, size)
+    except OSError as error:
+        raise UserError(
+            f"no report can be written in {workdir} ({error.strerror}); copy the run to a "
+            "folder that may be written and has room"
+        ) from None
+
+
+def _summary(workdir: Path) -> dict[str, Any]:
+    """The content of summary.json; empty for a run that has not finished.
+
+    Raises:
+      UserError: it is not one.
+    """
+    path = workdir / "summary.json"
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); move it out of the way, or use another run"
+        ) from None
+
+
+def _parse(argv: list[str]) -> flags.FlagValues:
+    """Parses the command line.
+
+    Raises:
+      UserError: whatever is wrong with it.
+    """
+    values = _define_flags()
+    try:
+        rest = values(["mnist_flax.report", *argv])[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (--help lists the flags)") from None
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
+    if not values.workdir:
+        raise UserError("--workdir is missing; name the folder of a run")
+    return values
+
+
+def _define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", values)
+    return values
+
+
+def _help() -> str:
+    """What --help prints: this module's text and the flags."""
+    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
+    return "\n".join([__doc__, "Flags:", text])
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))
