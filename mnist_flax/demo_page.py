@@ -1,0 +1,105 @@
+"""A page on which a person draws a digit and a network answers: one file, nothing beside it.
+
+The network runs in the page, in some lines of JavaScript, as demo_assets/ has them: with 19,114
+parameters it needs no library.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_flax import augment, folding, models, torch_interop
+from mnist_flax.errors import UserError
+from mnist_flax.trained import Trained
+
+_ASSETS = Path(__file__).parent / "demo_assets"
+_SCRIPTS = ("network.js", "strokes.js", "page.js")
+_CONVOLUTIONS = range(1, 7)
+_POOLED = (2, 4)
+
+
+def build(run: Trained) -> bytes:
+    """The page, HTML in UTF-8. It loads nothing, and the policy in it says so to the browser.
+
+    Args:
+      run: the network. What it computes in in the page is float32 or better.
+
+    Raises:
+      UserError: the weights are not finite.
+    """
+    style = _read("style.css")
+    script = "".join(map(_read, _SCRIPTS))
+    page = string.Template(_read("page.html")).substitute(
+        policy=html.escape(_policy(style, script)),
+        style=style,
+        script=script,
+        # Base64 and names of ours: nothing in it ends the element that it stands in.
+        network=json.dumps(_network(run)),
+        about=html.escape(_about(run)),
+    )
+    return page.encode()
+
+
+def _read(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """A Content-Security-Policy by which this style and this script are all there can be."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; script-src 'sha256-{script_hash}'; "
+        f"style-src 'sha256-{style_hash}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _network(run: Trained) -> dict[str, Any]:
+    """What network.js reads.
+
+    The weights are float32, least significant byte first: of each convolution, batch norm
+    folded in, [O,I,H,W] and [O]; then of the linear layer, [10,I] and [10].
+
+    Raises:
+      UserError: they are not finite.
+    """
+    state_dict = torch_interop.to_state_dict(run.variables)
+    folded = [folding.convolution(state_dict, i) for i in _CONVOLUTIONS]
+    arrays = [array for pair in folded for array in pair]
+    arrays += [state_dict["fc.weight"], state_dict["fc.bias"]]
+    weights = np.concatenate([array.ravel() for array in arrays]).astype("<f4")
+    if not np.isfinite(weights).all():
+        raise UserError("the network's weights are not finite; use a run that did not fail")
+    return {
+        "mean": augment.MEAN,
+        "std": augment.STD,
+        "convolutions": [
+            {
+                "outputs": weight.shape[0],
+                "inputs": weight.shape[1],
+                "size": weight.shape[2],
+                "pool": i in _POOLED,
+            }
+            for i, (weight, _) in zip(_CONVOLUTIONS, folded, strict=True)
+        ],
+        "weights": base64.b64encode(weights.tobytes()).decode(),
+    }
+
+
+def _about(run: Trained) -> str:
+    """What the page says of its network, in one sentence."""
+    count = models.count_params(run.variables["params"])
+    total = run.config.num_epochs
+    epochs = f"{run.epoch} of {total} epochs" if run.epoch < total else f"{total} epochs"
+    epochs = "1 epoch" if total == 1 else epochs
+    accuracy = run.history[-1]["test_accuracy"]
+    right = f", right on {100 * accuracy:.2f}\u00a0% of its test images" if accuracy else ""
+    return f"A neural network of {count:,} parameters, trained for {epochs}{right}."
