@@ -11,7 +11,7 @@ from mnist_flax import augment
 from mnist_flax.augment import AugmentParams
 
 # Images in a row: odd, so that the middle of a range is one of them.
-_COLUMNS = 7
+_COLUMNS = 5
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -37,7 +37,7 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
       config: uses augment and, for the draws of the last row, seed.
 
     Returns:
-      Rows of up to seven images: alone from one end of the range to the other; together as
+      Rows of up to five images: alone from one end of the range to the other; together as
       they are drawn in training.
     """
     ranges = config.augment

@@ -5,8 +5,8 @@ Examples:
   python -m mnist_flax.evaluate --workdir runs/first --tta --json
 
 What it prints:
-  accuracy   the share of the test images that are right, with the interval in which it would
-             lie 95 times in 100 for other test images of the same kind (Wilson)
+  accuracy   the share of the test images that are right, with its 95 % interval (Wilson), which
+             says how much is owed to these images being the ones that were drawn
   loss       the mean cross-entropy, in nats
   ECE        expected calibration error: how far the probability that the network gives for its
              digit is from how often that digit is right; 15 bins of equal width (Guo et al.,

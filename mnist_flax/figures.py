@@ -88,12 +88,11 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
       bins: BINS of them, of equal width.
       theme: the colours.
     """
-    figure = Figure((5.4, 5.6), dpi=_DPI, layout="constrained", facecolor=theme.surface)
+    figure = Figure((4.5, 4.6), dpi=240, layout="constrained", facecolor=theme.surface)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    upper.plot([0, 1], [0, 1], "--", color=theme.faint_text, linewidth=1.2)
-    upper.annotate(
-        "as sure as right", (0.3, 0.32), rotation=40, color=theme.faint_text, fontsize=9
-    )
+    label = "as sure as it is right"
+    upper.plot([0, 1], [0, 1], "--", color=theme.faint_text, linewidth=1.2, label=label)
+    upper.legend(loc="upper left", frameon=False, labelcolor=theme.faint_text)
     full = [bin for bin in bins if bin.size]
     confidence, accuracy = (np.array([bin[i] for bin in full]) for i in (1, 2))
     ends = [wilson_interval(round(bin.accuracy * bin.size), bin.size) for bin in full]
@@ -149,7 +148,7 @@ def draw_filters(kernel: np.ndarray, responses: np.ndarray, theme: Theme) -> byt
     for i in range(kernel.shape[-1]):
         row, column = divmod(i, columns)
         left, top = gap + column * (side + gap), row * step + caption
-        _text(axes, left, top - 10, f"filter {i + 1}", theme.faint_text, 9)
+        _text(axes, left, top - 10, f"filter {i + 1}", theme.faint_text, 10)
         for below, values in ((0, kernel[..., i]), (side + 6, responses[..., i])):
             most = np.abs(values).max() or 1
             extent = (left, left + side, top + below + side, top + below)
@@ -173,18 +172,16 @@ def draw_augmentations(rows: Sequence[Row], theme: Theme) -> bytes:
       rows: of augment_sheet.augment_sheet.
       theme: the colours.
     """
-    side, gap, title, caption = 66, 9, 26, 20
+    side, gap, title, caption = 96, 10, 30, 22
     step = title + side + caption + 6
     figure, axes = _canvas(len(rows) * step, theme)
     for number, row in enumerate(rows):
         top = number * step + title
-        _text(axes, gap, top - 12, row.name, theme.text, 9, weight="bold")
-        # Two images may have longer captions than seven.
-        across = (side + gap) * (2 if len(row.images) <= 2 else 1)
+        _text(axes, gap, top - 12, row.name, theme.text, 11, weight="bold")
         for i, (image, words) in enumerate(zip(row.images, row.captions, strict=True)):
-            left = gap + i * across
+            left = gap + i * (side + gap)
             _image(axes, image, left, top, side)
-            _text(axes, left, top + side + 10, words, theme.faint_text, 7.5)
+            _text(axes, left, top + side + 11, words, theme.faint_text, 9.5)
     return _finish(figure, axes, len(rows) * step)
 
 

@@ -67,7 +67,7 @@ def draw_panels(
     """
     panels = {}
     for name, draw in _PANELS.items():
-        figure = Figure((5.4, 4), dpi=200, layout="constrained", facecolor=theme.surface)
+        figure = Figure((4.5, 10 / 3), dpi=240, layout="constrained", facecolor=theme.surface)
         axes = figure.subplots()
         draw(axes, history, target_accuracy, theme)
         lines, labels = axes.get_legend_handles_labels()

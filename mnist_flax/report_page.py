@@ -159,7 +159,7 @@ def _alternatives(run: Trained, found: Evaluation, mistakes: list[Mistake]) -> d
             "Reliability diagram: how often the network is right against the probability that "
             f"it gives. On average they are {found.ece:.2%} apart."
         ),
-        "filters": "The filters of the first layer, small squares, each above a 5 as it sees it.",
+        "filters": "The filters of the first layer, each above a 5 as it sees it.",
         "augmentations": (
             "Rows of one digit: cropped, rotated, brighter and darker, with more and less "
             "contrast, shifted, scaled, and all of these together."
