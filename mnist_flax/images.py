@@ -21,6 +21,8 @@ MAX_PIXELS = 64_000_000
 
 # Larger pictures are made smaller before anything is looked for in them.
 _SIDE = 1024
+# Paper whose rim is within so many shades, of 256, is taken to be of one shade everywhere.
+_EVEN = 5
 # In pixels: the longer side of MNIST's digits, the place of their centre of mass, and a width
 # of stroke that 99 % of them have.
 _FIT, _CENTRE, _WIDTH = 20, 14, 1.8
@@ -156,8 +158,8 @@ def _shades_and_alpha(image: Image.Image, factor: int) -> np.ndarray:
 
 def _ink(gray: np.ndarray) -> np.ndarray | None:
     """float32[H,W], 0 (background) to 1; None if nothing stands out from the background."""
-    difference = gray - _background(gray)
-    noise = 1.4826 * np.median(np.abs(difference))  # the standard deviation, were it normal
+    background, noise = _background(gray)
+    difference = gray - background
     floor = max(4 * noise, 6)
     # Ink is darker than its background or lighter: whichever there is more of.
     if np.maximum(difference - floor, 0).sum() < np.maximum(-difference - floor, 0).sum():
@@ -170,28 +172,33 @@ def _ink(gray: np.ndarray) -> np.ndarray | None:
     return ink
 
 
-def _background(gray: np.ndarray) -> np.ndarray:
-    """float32[H,W], what there would be without the digit.
+def _background(gray: np.ndarray) -> tuple[np.ndarray, float]:
+    """float32[H,W], what there would be without the digit; the standard deviation of its noise.
 
-    The quadratic surface that lies closest to most of the picture, and above all to its rim:
-    the sum of absolute differences is minimized, by iteratively reweighted least squares.
+    One shade, or the quadratic surface that lies closest to most of the picture: the sum of
+    absolute differences is minimized, by iteratively reweighted least squares.
     """
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in gray.shape)
     y = y[:, None]
     terms = np.stack(np.broadcast_arrays(np.float32(1), x, y, x * y, x * x, y * y), -1)
-    grid = np.ix_(*(np.unique(np.linspace(0, n - 1, 64).astype(int)) for n in gray.shape))
+    # Points enough, and few enough for the products below not to be spread over threads.
+    grid = np.ix_(*(np.unique(np.linspace(0, n - 1, 32).astype(int)) for n in gray.shape))
     points = gray[grid]
     rim = np.ones(points.shape, bool)
     rim[1:-1, 1:-1] = False
-    # The rim counts as much as all the rest.
-    importance = np.where(rim, 1 + rim.size / rim.sum(), 1).ravel()
-    a, b = terms[grid].reshape(-1, 6), points.ravel()
+    # The rim counts for a third of all the rest: it is seldom drawn on.
+    importance = np.where(rim, rim.size / rim.sum() / 3, 1).ravel()
+    a, b = terms[grid].reshape(-1, 6).astype(float), points.ravel()
     factors = np.array([np.median(points[rim]), 0, 0, 0, 0, 0])
-    for _ in range(20):
-        weights = np.sqrt(importance / np.maximum(np.abs(a @ factors - b), 1))
-        factors = np.linalg.lstsq(a * weights[:, None], b * weights, rcond=1e-6)[0]
-    surface: np.ndarray = terms @ factors.astype(np.float32)
-    return surface
+    distances = np.abs(points[rim] - factors[0])
+    # Paper of one shade is known by its rim, however much of the rest a digit takes.
+    if np.median(distances) > _EVEN:
+        for _ in range(20):
+            weighted = a * (importance / np.maximum(np.abs(a @ factors - b), 1))[:, None]
+            factors = np.linalg.pinv(weighted.T @ a, hermitian=True) @ (weighted.T @ b)
+        distances = np.abs(a @ factors - b)
+    # Of a normal distribution, the median is two thirds of the standard deviation.
+    return terms @ factors.astype(np.float32), 1.4826 * float(np.median(distances))
 
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
