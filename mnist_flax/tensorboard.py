@@ -4,13 +4,16 @@ tensorboardX's own writer hands events to a thread, where a full disk is a trace
 error of the run. Its protocol buffers and checksum are used here without it.
 """
 
+import io
 import struct
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
 _TAGS = {
@@ -24,15 +27,24 @@ _TAGS = {
 
 
 def first_events(fields: Mapping[str, Any]) -> bytes:
-    """The start of an event file: its version, then the hyperparameters as a table.
+    """The start of an event file: its version, then the hyperparameters.
+
+    They are there as a table, for the tab TEXT, and for the tab HPARAMS, which compares runs.
 
     Args:
         fields: Name and value of each hyperparameter.
     """
     rows = "\n".join(f"| {name} | {value!r} |" for name, value in fields.items())
     table = summary.text("hyperparameters", f"| field | value |\n|---|---|\n{rows}")
-    return _frame(Event(wall_time=time.time(), file_version="brain.Event:2")) + _frame(
-        Event(wall_time=time.time(), summary=table)
+    experiment, start, _ = summary.hparams(fields, dict.fromkeys(_TAGS.values()))
+    return b"".join(
+        [
+            _frame(Event(wall_time=time.time(), file_version="brain.Event:2")),
+            *(
+                _frame(Event(wall_time=time.time(), summary=part))
+                for part in (table, experiment, start)
+            ),
+        ]
     )
 
 
@@ -53,6 +65,29 @@ def scalar_events(record: Mapping[str, Any]) -> bytes:
         for name, tag in _TAGS.items()
         if record[name] is not None
     )
+
+
+def image_event(tag: str, png: bytes) -> bytes:
+    """A picture.
+
+    Args:
+        tag: Its name, such as 'augmentations'.
+        png: A PNG file.
+    """
+    with Image.open(io.BytesIO(png)) as image:
+        width, height = image.size
+        channels = len(image.getbands())
+    picture = Summary.Image(
+        width=width, height=height, colorspace=channels, encoded_image_string=png
+    )
+    value = Summary.Value(tag=tag, image=picture)
+    return _frame(Event(wall_time=time.time(), summary=Summary(value=[value])))
+
+
+def last_event() -> bytes:
+    """What tells the tab HPARAMS that the run finished."""
+    *_, end = summary.hparams({}, {})
+    return _frame(Event(wall_time=time.time(), summary=end))
 
 
 def _frame(event: Event) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -148,6 +149,16 @@ class RunWriter:
         seconds = line["train_seconds"] + line["test_seconds"]
         print(f"Epoch {line['epoch']}  Train: {train}  {test}  {seconds:.1f} s", flush=True)
 
+    def augmentations(self, image: np.ndarray) -> None:
+        """Shows in TensorBoard what training does to an image, uint8[28,28]."""
+        # Matplotlib takes most of a second to import.
+        from mnist_flax.augment_sheet import augment_sheet
+        from mnist_flax.figures import draw_augmentations
+        from mnist_flax.themes import LIGHT
+
+        sheet = draw_augmentations(augment_sheet(image, self._config), LIGHT)
+        files.append(self._events, tensorboard.image_event("augmentations", sheet))
+
     def close(
         self,
         *,
@@ -195,6 +206,7 @@ class RunWriter:
             "config": self._config.to_dict(),
         }
         files.replace(self._workdir / "curves.png", draw_curves(self.history, target, params))
+        files.append(self._events, tensorboard.last_event())
         # Last: who finds it knows that the run finished.
         files.replace(self._workdir / "summary.json", _json(summary, indent=2))
         print(

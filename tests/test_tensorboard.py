@@ -1,12 +1,22 @@
 """Event files, read back by the description of their format."""
 
+import io
+import json
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
-from mnist_flax import tensorboard
+from mnist_flax import augment_sheet, figures, tensorboard, themes
+from mnist_flax import config as config_lib
+from mnist_flax.writers import RunWriter
 
 
 def read_events(data: bytes) -> list[Any]:
@@ -24,14 +34,34 @@ def read_events(data: bytes) -> list[Any]:
     return events
 
 
+def values_of(events: list[Any]) -> dict[str, Any]:
+    return {value.tag: value for event in events for value in event.summary.value}
+
+
+def hparams_of(value: Any) -> HParamsPluginData:
+    assert value.metadata.plugin_data.plugin_name == "hparams"
+    return HParamsPluginData.FromString(value.metadata.plugin_data.content)
+
+
 def test_first_events() -> None:
-    version, hyperparameters = read_events(
-        tensorboard.first_events({"seed": 0, "optimizer": "adam"})
+    version, table, *hyperparameters = read_events(
+        tensorboard.first_events({"seed": 0, "optimizer": "adam", "augment.degrees": 10.0})
     )
     assert version.file_version == "brain.Event:2"
-    (value,) = hyperparameters.summary.value
+    (value,) = table.summary.value
     assert value.metadata.plugin_data.plugin_name == "text"
     assert b"| seed | 0 |\n| optimizer | 'adam' |" in value.tensor.string_val[0]
+    found = values_of(hyperparameters)
+    assert found.keys() == {"_hparams_/experiment", "_hparams_/session_start_info"}
+    start = hparams_of(found["_hparams_/session_start_info"]).session_start_info.hparams
+    assert {name: getattr(x, x.WhichOneof("kind")) for name, x in start.items()} == {
+        "seed": 0.0,
+        "optimizer": "adam",
+        "augment.degrees": 10.0,
+    }
+    # The columns beside them are curves that the file has.
+    experiment = hparams_of(found["_hparams_/experiment"]).experiment
+    assert "test/accuracy" in [metric.name.tag for metric in experiment.metric_infos]
 
 
 def test_scalar_events() -> None:
@@ -55,3 +85,66 @@ def test_scalar_events() -> None:
         "learning_rate": 0.001,
         "images_per_second": 2048.0,
     }
+
+
+def test_what_a_run_shows(tmp_path: Path) -> None:
+    """Scalars, hyperparameters and the augmentations, in the order they were written."""
+    config = config_lib.load(config_lib.default_path())
+    config.augment.degrees = 45.0
+    digit = np.zeros((28, 28), np.uint8)
+    digit[6:22, 10:18] = 255
+    writer = RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
+    for epoch in (1, 2):
+        writer.epoch(
+            {
+                "epoch": epoch,
+                "step": 469 * epoch,
+                "learning_rate": 0.001,
+                "train_loss": 0.05,
+                "train_accuracy": 0.9875,
+                "test_loss": 0.0165,
+                "test_accuracy": 1 - 0.5**epoch,
+                "train_seconds": 24.0,
+                "test_seconds": 1.0,
+                "images_per_second": 2500.0,
+            }
+        )
+    writer.augmentations(digit)
+    writer.close(
+        params=19_114, total_seconds=50.0, compile_seconds=7.5, backend="cpu", device_count=1
+    )
+
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    events = read_events(path.read_bytes())
+    accuracies = [
+        (event.step, value.simple_value)
+        for event in events
+        for value in event.summary.value
+        if value.tag == "test/accuracy"
+    ]
+    assert accuracies == [(469, 0.5), (938, 0.75)]
+    found = values_of(events)
+    start = hparams_of(found["_hparams_/session_start_info"]).session_start_info.hparams
+    assert {name: getattr(x, x.WhichOneof("kind")) for name, x in start.items()} == (
+        config_lib.flatten(config)
+    )
+    picture = found["augmentations"].image
+    rows = augment_sheet.augment_sheet(digit, config)
+    assert picture.encoded_image_string == figures.draw_augmentations(rows, themes.LIGHT)
+    with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
+        assert (image.width, image.height) == (picture.width, picture.height)
+        assert len(image.getbands()) == picture.colorspace
+    (end,) = events[-1].summary.value
+    assert hparams_of(end).session_end_info.ByteSize()
+
+
+def test_tensorflow_is_not_needed() -> None:
+    command = (
+        "import json, sys; from mnist_flax import train; print(json.dumps([*sys.modules]))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True
+    )
+    imported = {name.partition(".")[0] for name in json.loads(out.stdout)}
+    assert "tensorboardX" in imported
+    assert not {"tensorflow", "torch", "tensorboard", "matplotlib"} & imported
