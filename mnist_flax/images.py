@@ -21,7 +21,7 @@ MAX_PIXELS = 64_000_000
 
 # Larger pictures are made smaller before anything is looked for in them.
 _SIDE = 1024
-# Paper whose rim is within so many shades, of 256, is taken to be of one shade everywhere.
+# Paper half of whose rim, or of all of it, is within so many shades, of 256, has one shade.
 _EVEN = 5
 # In pixels: the longer side of MNIST's digits, the place of their centre of mass, and a width
 # of stroke that 99 % of them have.
@@ -175,8 +175,7 @@ def _ink(gray: np.ndarray) -> np.ndarray | None:
 def _background(gray: np.ndarray) -> tuple[np.ndarray, float]:
     """float32[H,W], what there would be without the digit; the standard deviation of its noise.
 
-    One shade, or the quadratic surface that lies closest to most of the picture: the sum of
-    absolute differences is minimized, by iteratively reweighted least squares.
+    One shade, or else a quadratic surface.
     """
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in gray.shape)
     y = y[:, None]
@@ -186,19 +185,34 @@ def _background(gray: np.ndarray) -> tuple[np.ndarray, float]:
     points = gray[grid]
     rim = np.ones(points.shape, bool)
     rim[1:-1, 1:-1] = False
-    # The rim counts for a third of all the rest: it is seldom drawn on.
-    importance = np.where(rim, rim.size / rim.sum() / 3, 1).ravel()
-    a, b = terms[grid].reshape(-1, 6).astype(float), points.ravel()
-    factors = np.array([np.median(points[rim]), 0, 0, 0, 0, 0])
-    distances = np.abs(points[rim] - factors[0])
-    # Paper of one shade is known by its rim, however much of the rest a digit takes.
-    if np.median(distances) > _EVEN:
-        for _ in range(20):
-            weighted = a * (importance / np.maximum(np.abs(a @ factors - b), 1))[:, None]
-            factors = np.linalg.pinv(weighted.T @ a, hermitian=True) @ (weighted.T @ b)
-        distances = np.abs(a @ factors - b)
+    # The rim first: by it, paper is known however much of the rest a digit takes.
+    for part in (points[rim], points):
+        shade = np.median(part)
+        distances = np.abs(part - shade)
+        if np.median(distances) <= _EVEN:
+            factors = np.array([shade, 0, 0, 0, 0, 0])
+            break
+    else:
+        # It counts for a third of all the rest: it is seldom drawn on.
+        importance = np.where(rim, rim.size / rim.sum() / 3, 1)
+        factors = _fit(terms[grid].reshape(-1, 6).astype(float), points.ravel(), importance)
+        distances = np.abs(terms[grid] @ factors - points)
     # Of a normal distribution, the median is two thirds of the standard deviation.
     return terms @ factors.astype(np.float32), 1.4826 * float(np.median(distances))
+
+
+def _fit(terms: np.ndarray, values: np.ndarray, importance: np.ndarray) -> np.ndarray:
+    """float64[K], the factors of the terms [N,K] that come closest to most of the values [N].
+
+    The sum of absolute differences is minimized, by iteratively reweighted least squares.
+    """
+    factors = np.array([np.median(values), *np.zeros(terms.shape[1] - 1)])
+    for _ in range(20):
+        distances = np.maximum(np.abs(terms @ factors - values), 1)
+        weighted = terms * (importance.ravel() / distances)[:, None]
+        inverse = np.linalg.pinv(weighted.T @ terms, hermitian=True)
+        factors = inverse @ (weighted.T @ values)
+    return factors
 
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
