@@ -57,10 +57,10 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
     rows = [
         (
             crop,
-            [f"{1 - share:.0%}: as it is", f"{share:.0%}: cropped"],
+            [f"as it is: {1 - share:.0%}", f"cropped: {share:.0%}"],
             _alone(crop=np.array([False, True])),
         ),
-        ("Rotate", [f"{x:+.3g}°" for x in spread["degrees"]], _spread(spread, "degrees")),
+        ("Rotate", [f"{_signed(x)}°" for x in spread["degrees"]], _spread(spread, "degrees")),
         (
             "Brightness",
             [f"{_TIMES} {x:.3g}" for x in spread["brightness"]],
@@ -73,7 +73,7 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
         ),
         (
             "Shift, across and down",
-            [f"{x:+d} px" for x in shifts],
+            [f"{_signed(x)} px" for x in shifts],
             _alone(translate=np.stack([shifts, shifts], axis=1)),
         ),
         ("Scale", [f"{_TIMES} {x:.3g}" for x in spread["scale"]], _spread(spread, "scale")),
@@ -92,6 +92,11 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
     return [
         Row(name, captions, part) for (name, captions, _), part in zip(rows, parts, strict=True)
     ]
+
+
+def _signed(number: float) -> str:
+    """A number with its sign; 0 has none."""
+    return f"{number:+.3g}".replace("-", "\N{MINUS SIGN}") if number else "0"
 
 
 def _spread(spread: dict[str, np.ndarray], name: str) -> AugmentParams:

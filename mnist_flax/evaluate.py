@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnist_flax import errors
 from mnist_flax.errors import UserError, exit_status, leave
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def _run(argv: list[str]) -> None:
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
     logits = trained.logits(run, test.images)
     plain = evaluation.evaluate(evaluation.log_softmax(logits), test.labels)
-    warn_if_not_as_recorded(run, plain)
+    evaluation.warn_if_not_as_recorded(run, plain)
     augmented = None
     if values.tta:
         probabilities = evaluation.augmented_log_probabilities(run, test.images)
@@ -77,21 +76,6 @@ def _run(argv: list[str]) -> None:
         print(json.dumps(_record(network, run, plain, augmented)))
     else:
         print(_table(network, run, plain, augmented))
-
-
-def warn_if_not_as_recorded(run: "Trained", found: "Evaluation") -> None:
-    """Prints a warning if the run itself counted another number of right answers.
-
-    On another device or with other versions, logits that are nearly equal may change places.
-    """
-    if not run.history:
-        return
-    recorded = round(run.history[-1]["test_accuracy"] * found.size)
-    if recorded != found.correct:
-        errors.warn(
-            f"the run had {recorded} of {found.size} right after epoch {run.epoch}, here it "
-            f"has {found.correct}: another device, other versions or other data"
-        )
 
 
 def _record(

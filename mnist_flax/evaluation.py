@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mnist_flax import errors
+
 if TYPE_CHECKING:
     from mnist_flax.trained import Trained
 
@@ -96,6 +98,21 @@ def evaluate(log_probabilities: np.ndarray, labels: np.ndarray) -> Evaluation:
         )
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()
     return Evaluation(confusion, float(loss), bins)
+
+
+def warn_if_not_as_recorded(run: "Trained", found: Evaluation) -> None:
+    """Prints a warning if the run itself counted another number of right answers.
+
+    On another device or with other versions, logits that are nearly equal may change places.
+    """
+    if not run.history:
+        return
+    recorded = round(run.history[-1]["test_accuracy"] * found.size)
+    if recorded != found.correct:
+        errors.warn(
+            f"the run had {recorded} of {found.size} right after epoch {run.epoch}, here it "
+            f"has {found.correct}: another device, other versions or other data"
+        )
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mnist_flax.augment_sheet import Row
 from mnist_flax.evaluation import BINS, Bin, wilson_interval
-from mnist_flax.themes import Theme, png, style
+from mnist_flax.themes import Theme, png, readable, style
 
 # More would make a picture that few programs open.
 MOST_MISTAKES = 400
@@ -54,12 +54,11 @@ def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
     wrong = confusion - np.diag(np.diag(confusion))
     most = max(1, wrong.max())
     # Right answers are a hundred times as many: colour is for the mistakes.
-    axes.imshow(-wrong, cmap=theme.around_zero, vmin=-most, vmax=most)
+    drawn = axes.imshow(-wrong, cmap=theme.around_zero, vmin=-most, vmax=most)
     for row, column in np.ndindex(10, 10):
         count = confusion[row, column]
-        # On half the colour or more, text of the surface's colour stands out.
-        strong = wrong[row, column] >= 0.6 * most
         right = row == column
+        behind = drawn.to_rgba(-wrong[row, column])[:3]
         axes.text(
             column,
             row,
@@ -68,7 +67,7 @@ def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
             va="center",
             fontsize=8 if right else 11,
             fontweight="normal" if right else "bold",
-            color=theme.surface if strong else theme.faint_text if right else theme.text,
+            color=theme.faint_text if right else readable(behind, theme),
         )
     axes.set_xticks(range(10))
     axes.set_yticks(range(10))
@@ -90,9 +89,9 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
     """
     figure = Figure((4.5, 4.6), dpi=240, layout="constrained", facecolor=theme.surface)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    label = "as sure as it is right"
-    upper.plot([0, 1], [0, 1], "--", color=theme.faint_text, linewidth=1.2, label=label)
-    upper.legend(loc="upper left", frameon=False, labelcolor=theme.faint_text)
+    upper.plot([0, 1], [0, 1], "--", color=theme.faint_text, linewidth=1.2)
+    # Above the plot: inside, a point may be anywhere.
+    upper.set_title("dashed: as sure as it is right", loc="left", fontsize=10)
     full = [bin for bin in bins if bin.size]
     confidence, accuracy = (np.array([bin[i] for bin in full]) for i in (1, 2))
     ends = [wilson_interval(round(bin.accuracy * bin.size), bin.size) for bin in full]
@@ -125,6 +124,7 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
     lower.set_xlabel("probability that the network gives for its answer")
     for axes in (upper, lower):
         style(axes, theme)
+    upper.title.set_color(theme.faint_text)
     for axis in (upper.yaxis, lower.xaxis):
         axis.set_major_locator(MultipleLocator(0.2))
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f} %"))
@@ -192,7 +192,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme) -> bytes:
       mistakes: in the order to show them.
       theme: the colours.
     """
-    columns, side, gap, caption, title = 8, 54, 12, 32, 40
+    columns, side, gap, caption, title = 6, 76, 12, 34, 40
     shown = mistakes[:MOST_MISTAKES]
     height = title + -(-len(shown) // columns) * (side + caption) + gap
     figure, axes = _canvas(height, theme)
@@ -206,10 +206,10 @@ def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme) -> bytes:
         _image(axes, mistake.image, left, top, side)
         answer = f"{mistake.label} → {mistake.prediction}"
         line = top + side + 11
-        _text(axes, left, line, answer, theme.text, 7.5, weight="bold")
-        _text(
-            axes, left + side, line, f"{mistake.probability:.0%}", theme.faint_text, 7, "right"
-        )
+        _text(axes, left, line, answer, theme.text, 8.5, weight="bold")
+        # Down to a tenth of a percent: none is certain.
+        probability = f"{min(mistake.probability, 0.999):.1%}"
+        _text(axes, left + side, line, probability, theme.faint_text, 7.5, "right")
     return _finish(figure, axes, height)
 
 

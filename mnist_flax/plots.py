@@ -63,11 +63,11 @@ def draw_panels(
         theme: The colours.
 
     Returns:
-        PNGs of 1080 x 800 pixels under 'loss', 'accuracy' and 'learning_rate'.
+        PNGs of 1080 x 810 pixels under 'loss', 'accuracy' and 'learning_rate'.
     """
     panels = {}
     for name, draw in _PANELS.items():
-        figure = Figure((4.5, 10 / 3), dpi=240, layout="constrained", facecolor=theme.surface)
+        figure = Figure((4, 3), dpi=270, layout="constrained", facecolor=theme.surface)
         axes = figure.subplots()
         draw(axes, history, target_accuracy, theme)
         lines, labels = axes.get_legend_handles_labels()

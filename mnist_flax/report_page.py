@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import jinja2
 import numpy as np
 from jax.scipy.signal import correlate2d
+from ml_collections import ConfigDict
 from PIL import Image
 
 import mnist_flax
 from mnist_flax import augment, evaluation, figures, input_pipeline, model_table, plots, trained
 from mnist_flax import config as config_lib
 from mnist_flax.augment_sheet import augment_sheet
-from mnist_flax.evaluate import warn_if_not_as_recorded
 from mnist_flax.evaluation import Evaluation, wilson_interval
 from mnist_flax.figures import Mistake
 from mnist_flax.input_pipeline import Split
@@ -60,7 +60,7 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
     answers = evaluation.log_softmax(trained.logits(run, test.images))
     found = evaluation.evaluate(answers, test.labels)
-    warn_if_not_as_recorded(run, found)
+    evaluation.warn_if_not_as_recorded(run, found)
     mistakes = _mistakes(test, np.exp(answers))
     layers = model_table.list_layers(create_model(config))
     light, dark = (_draw(run, found, mistakes, test, theme) for theme in (LIGHT, DARK))
@@ -91,10 +91,12 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
         classes=_classes(found),
         pairs=_pairs(found.confusion),
         fields=_fields(config),
+        same=all(value == default for _, value, default in _fields(config)),
         made_with=_made_with(summary),
         version=mnist_flax.__version__,
     )
-    return page.encode(), light
+    # A path in the config may be no text: then it has surrogates, which UTF-8 lacks.
+    return page.encode(errors="replace"), light
 
 
 def _mistakes(test: Split, probabilities: np.ndarray) -> list[Mistake]:
@@ -179,6 +181,7 @@ def _verdict(run: Trained, found: Evaluation) -> dict[str, Any]:
     best = rights.index(max(rights))
     return {
         "first": reached[0] if reached else None,
+        "holds": found.correct >= needed,
         "best": rights[best] / found.size,
         "best_epoch": run.history[best]["epoch"],
     }
@@ -212,19 +215,17 @@ def _pairs(confusion: np.ndarray) -> list[tuple[int, int, int]]:
     return [(i, j, int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
 
 
-def _fields(config: Any) -> list[tuple[str, Any, Any]]:
-    """The fields of a config: name, value, and the default's value where that differs."""
+def _fields(config: ConfigDict) -> list[tuple[str, Any, Any]]:
+    """The fields of a config: name, value, and the assignment's value."""
     default = config_lib.flatten(config_lib.load(config_lib.default_path()))
-    return [
-        (name, value, None if value == default[name] else default[name])
-        for name, value in config_lib.flatten(config).items()
-    ]
+    return [(name, value, default[name]) for name, value in config_lib.flatten(config).items()]
 
 
 def _made_with(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What summary.json says of the machine and the versions."""
-    names = ("versions", "backend", "device_count", "total_seconds", "compile_seconds")
-    return config_lib.flatten({name: summary[name] for name in names if name in summary})
+    names = ("backend", "device_count", "total_seconds", "compile_seconds")
+    known = {name: summary[name] for name in names if name in summary}
+    return known | dict(summary.get("versions", {}))
 
 
 def _one_of_each(labels: np.ndarray) -> list[int]:

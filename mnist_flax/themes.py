@@ -8,7 +8,7 @@ import io
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
 
@@ -43,6 +43,32 @@ def style(axes: Axes, theme: Theme) -> None:
     axes.tick_params(colors=theme.text)
     for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
         text.set_color(theme.text)
+
+
+def readable(background: tuple[float, ...], theme: Theme) -> str:
+    """The colour of text, `text` or `surface`, that stands out more from a background.
+
+    By the contrast ratio of WCAG 2.2 (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio).
+
+    Args:
+      background: red, green and blue of sRGB, 0 to 1.
+      theme: the colours.
+    """
+    behind = _luminance(background)
+
+    def contrast(color: str) -> float:
+        low, high = sorted([behind, _luminance(to_rgb(color))])
+        return (high + 0.05) / (low + 0.05)
+
+    return max(theme.text, theme.surface, key=contrast)
+
+
+def _luminance(rgb: tuple[float, ...]) -> float:
+    """The relative luminance of WCAG 2.2, 0 to 1."""
+    red, green, blue = (
+        x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in rgb
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def png(figure: Figure) -> bytes:
