@@ -107,7 +107,9 @@ def _read_gray(path: Path) -> np.ndarray:
     except Image.UnidentifiedImageError:
         raise UserError(f"{path} is not a PNG, JPEG or BMP image; convert it to one") from None
     except OSError as error:
-        reason = error.strerror or str(error)
+        if error.strerror:
+            raise UserError(f"{path} cannot be read: {error.strerror}; name another") from None
+        reason = str(error)
     except Exception as error:  # Pillow raises whatever its parsers happen to.
         reason = str(error) or type(error).__name__
     raise UserError(f"{path} cannot be read: {' '.join(reason.split())}; save the image anew")

@@ -21,6 +21,7 @@ Exit status: 0 if all images were answered, 2 for bad input, 130 for Ctrl-C, 1 f
 failure.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -47,7 +48,15 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run(list(argv)))
+    return exit_status(lambda: _run_shown(list(argv)))
+
+
+def _run_shown(argv: list[str]) -> None:
+    """Runs the command; a name that its last line repeats writes nothing else to a terminal."""
+    try:
+        _run(argv)
+    except UserError as error:
+        raise UserError(_shown(str(error))) from None
 
 
 def _run(argv: list[str]) -> None:
@@ -76,13 +85,13 @@ def _run(argv: list[str]) -> None:
     if preview and good:
         from mnist_flax.preview import draw_preview
 
-        names = [_shown(Path(path.name)) for path in good]
+        names = [_shown(path.name) for path in good]
         files.replace(preview, draw_preview(seen, probabilities, names))
     if len(problems) == 1:
         raise UserError(*problems.values())
     if problems:
         for text in problems.values():
-            errors.warn(text)
+            errors.warn(_shown(text))
         raise UserError(f"{len(problems)} of {len(paths)} images could not be used (see above)")
 
 
@@ -94,7 +103,7 @@ def _image_files(arguments: list[str]) -> list[Path]:
     """
     paths: dict[Path, None] = {}
     for argument in map(Path, arguments):
-        if not argument.is_dir():
+        if not os.path.isdir(argument):  # Path.is_dir raises for a name that is too long
             paths[argument] = None
             continue
         try:
@@ -160,7 +169,7 @@ def _record(
 
 def _table(answers: dict[Path, np.ndarray]) -> str:
     """A line a file."""
-    names = [_shown(path) for path in answers]
+    names = [_shown(str(path)) for path in answers]
     width = max(map(len, ["file", *names]))
     lines = [f"{'file':{width}}  digit  probability  runner-up  probability"]
     for name, shares in zip(names, answers.values(), strict=True):
@@ -172,23 +181,26 @@ def _table(answers: dict[Path, np.ndarray]) -> str:
     return "\n".join(lines)
 
 
-def _shown(path: Path) -> str:
-    """A file's name on a terminal, which it must not be able to write to by itself."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
+def _shown(text: str) -> str:
+    """A text with names in it, for a terminal that they must not be able to control."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def _check_output(path: Path) -> None:
     """Raises UserError if a file is there already, or none can be made."""
-    if os.path.lexists(path):
-        raise UserError(f"--save-preview {path} exists already; remove it, or name another")
     if path.suffix.lower() != ".png":
         raise UserError(f"--save-preview {path} must end in .png, which it will be")
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()
+            raise UserError(f"--save-preview {path} exists already; remove it, or name another")
         files.check_room(path.parent, 2**20)
     except OSError as error:
         raise UserError(
             f"--save-preview {path} cannot be written ({error.strerror}); name a file in a "
-            "folder that is there and may be written"
+            "folder that is there, may be written and has room"
         ) from None
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 # More than these would make a picture that few programs open.
 MOST = 400
 
-_COLUMNS, _SIDE, _GAP, _CAPTION, _TITLE = 8, 112, 16, 46, 52
+_COLUMNS, _SIDE, _GAP, _CAPTION, _TITLE = 8, 112, 16, 46, 68
 _DPI = 100
 _PAPER, _TEXT, _FAINT, _SURE, _UNSURE = "#ffffff", "#24292f", "#6e7781", "#1f6feb", "#c2410c"
 _SURE_FROM = 0.9
@@ -41,15 +41,11 @@ def draw_preview(images: np.ndarray, probabilities: np.ndarray, names: Sequence[
     axes.text(
         _GAP, 22, "What the network sees", size=13, weight="bold", color=_TEXT, va="center"
     )
-    axes.text(
-        width - _GAP,
-        22,
-        f"blue: {_SURE_FROM:.0%} sure or more",
-        size=8,
-        color=_FAINT,
-        ha="right",
-        va="center",
-    )
+    for left, key, color in (
+        (_GAP, f"blue: {100 * _SURE_FROM:.0f} % sure or more", _SURE),
+        (_GAP + 150, "orange: less sure", _UNSURE),
+    ):
+        axes.text(left, 44, key, size=8, color=color, va="center")
     for i, (image, shares) in enumerate(zip(images, probabilities, strict=False)):
         row, column = divmod(i, columns)
         left, top = _GAP + column * across, _TITLE + row * down
