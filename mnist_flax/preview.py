@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox, TransformedBbox
 
 # More than these would make a picture that few programs open.
 MOST = 400
@@ -56,6 +57,8 @@ def draw_preview(images: np.ndarray, probabilities: np.ndarray, names: Sequence[
         digit = int(shares.argmax())
         color = _SURE if shares[digit] >= _SURE_FROM else _UNSURE
         line = top + _SIDE + 16
+        # Of wide letters, fewer fit than _short takes.
+        below = Bbox.from_extents(left, top + _SIDE, left + _SIDE, top + down)
         axes.text(left, line, f"{digit}", size=15, weight="bold", color=color, va="center")
         axes.text(
             left + _SIDE, line, f"{100 * shares[digit]:.1f} %", size=10, color=color,
@@ -63,7 +66,7 @@ def draw_preview(images: np.ndarray, probabilities: np.ndarray, names: Sequence[
         )  # fmt: skip
         axes.text(
             left, line + 18, _short(names[i]), size=7.5, color=_FAINT, va="center",
-            parse_math=False,
+            parse_math=False, clip_on=True, clip_box=TransformedBbox(below, axes.transData),
         )  # fmt: skip
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -76,4 +79,4 @@ def draw_preview(images: np.ndarray, probabilities: np.ndarray, names: Sequence[
 
 def _short(name: str) -> str:
     """The name, or its ends, so that it fits below an image."""
-    return name if len(name) <= 20 else f"{name[:10]}…{name[-9:]}"
+    return name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}"
