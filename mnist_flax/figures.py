@@ -58,7 +58,7 @@ def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
     for row, column in np.ndindex(10, 10):
         count = confusion[row, column]
         right = row == column
-        behind = drawn.to_rgba(-wrong[row, column])[:3]
+        behind = tuple(drawn.to_rgba(-wrong[row, column])[:3])
         axes.text(
             column,
             row,
@@ -91,7 +91,8 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], "--", color=theme.faint_text, linewidth=1.2)
     # Above the plot: inside, a point may be anywhere.
-    upper.set_title("dashed: as sure as it is right", loc="left", fontsize=10)
+    words = "dashed: as sure as it is right"
+    upper.set_title(words, loc="left", fontsize=10, color=theme.faint_text)
     full = [bin for bin in bins if bin.size]
     confidence, accuracy = (np.array([bin[i] for bin in full]) for i in (1, 2))
     ends = [wilson_interval(round(bin.accuracy * bin.size), bin.size) for bin in full]
@@ -124,7 +125,6 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
     lower.set_xlabel("probability that the network gives for its answer")
     for axes in (upper, lower):
         style(axes, theme)
-    upper.title.set_color(theme.faint_text)
     for axis in (upper.yaxis, lower.xaxis):
         axis.set_major_locator(MultipleLocator(0.2))
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f} %"))

@@ -172,7 +172,7 @@ def _draw_accuracy(
     axes.set_title("Accuracy (%)")
     axes.set_yscale("function", functions=(height, percent))
     shown = height(np.array([*train, *test, target, 97]))
-    axes.set_ylim(*percent(np.array([shown.min() - 0.2, shown.max() + 0.4])))
+    axes.set_ylim(*percent(np.array([shown.min() - 0.2, shown.max() + 0.55])))
     axes.yaxis.set_major_locator(FixedLocator(_ACCURACY_TICKS))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     _draw_frame(axes, epochs, theme)

@@ -56,7 +56,10 @@ def _run(argv: list[str]) -> None:
     compilation_cache.enable()
     run = trained.load(workdir)
     html, figures = report_page.write_page(run, _summary(workdir))
-    _check_room(workdir, len(html) + sum(map(len, figures.values())))
+    size = len(html) + sum(map(len, figures.values()))
+    _check_room(workdir, size)
+    if folder.exists():
+        _check_room(folder, size)
     folder.mkdir(exist_ok=True)
     for name, png in figures.items():
         files.replace(folder / f"{name}.png", png)
@@ -78,13 +81,13 @@ def _check_output(page: Path, folder: Path) -> None:
         raise UserError(f"{folder} is not a folder; move it out of the way")
 
 
-def _check_room(workdir: Path, size: int) -> None:
-    """Raises UserError if `size` bytes cannot be written in the folder of a run."""
+def _check_room(folder: Path, size: int) -> None:
+    """Raises UserError if `size` bytes cannot be written in a folder."""
     try:
-        files.check_room(workdir, size)
+        files.check_room(folder, size)
     except OSError as error:
         raise UserError(
-            f"no report can be written in {workdir} ({error.strerror}); copy the run to a "
+            f"no report can be written in {folder} ({error.strerror}); copy the run to a "
             "folder that may be written and has room"
         ) from None
 
