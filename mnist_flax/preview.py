@@ -57,17 +57,18 @@ def draw_preview(images: np.ndarray, probabilities: np.ndarray, names: Sequence[
         digit = int(shares.argmax())
         color = _SURE if shares[digit] >= _SURE_FROM else _UNSURE
         line = top + _SIDE + 16
-        # Of wide letters, fewer fit than _short takes.
-        below = Bbox.from_extents(left, top + _SIDE, left + _SIDE, top + down)
         axes.text(left, line, f"{digit}", size=15, weight="bold", color=color, va="center")
         axes.text(
             left + _SIDE, line, f"{100 * shares[digit]:.1f} %", size=10, color=color,
             ha="right", va="center",
         )  # fmt: skip
-        axes.text(
+        name = axes.text(
             left, line + 18, _short(names[i]), size=7.5, color=_FAINT, va="center",
-            parse_math=False, clip_on=True, clip_box=TransformedBbox(below, axes.transData),
+            parse_math=False, clip_on=True,
         )  # fmt: skip
+        # Of wide letters, fewer fit than _short takes.
+        below = Bbox.from_extents(left, top + _SIDE, left + _SIDE, top + down)
+        name.set_clip_box(TransformedBbox(below, axes.transData))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     png = io.BytesIO()
