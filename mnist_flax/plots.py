@@ -157,16 +157,20 @@ def _draw_accuracy(
             at,
             xytext=(0, 9),
             textcoords="offset points",
-            ha="center",
+            # Away from the numbers of the axis.
+            ha="center" if first else "left",
             color=theme.target,
         )
     axes.axhline(target, color=theme.target, linewidth=1.2, linestyle="--")
+    # On the right where an early epoch has its words on the left.
+    early = len(reached) and reached[0] < 0.4 * len(epochs)
     axes.annotate(
         label,
-        (0.015, target),
+        (0.985 if early else 0.015, target),
         xycoords=("axes fraction", "data"),
         xytext=(0, 4),
         textcoords="offset points",
+        ha="right" if early else "left",
         color=theme.target,
     )
     axes.set_title("Accuracy (%)")

@@ -100,10 +100,11 @@ def _summary(workdir: Path) -> dict[str, Any]:
     """
     path = workdir / "summary.json"
     try:
-        return dict(json.loads(path.read_bytes()))
+        summary = dict(json.loads(path.read_bytes()))
+        return summary | {"versions": dict(summary["versions"])}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); move it out of the way, or use another run"
         ) from None

@@ -95,7 +95,7 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
         made_with=_made_with(summary),
         version=mnist_flax.__version__,
     )
-    # A path in the config may be no text: then it has surrogates, which UTF-8 lacks.
+    # JSON may have surrogates, which UTF-8 lacks.
     return page.encode(errors="replace"), light
 
 
@@ -225,7 +225,7 @@ def _made_with(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What summary.json says of the machine and the versions."""
     names = ("backend", "device_count", "total_seconds", "compile_seconds")
     known = {name: summary[name] for name in names if name in summary}
-    return known | dict(summary.get("versions", {}))
+    return known | summary.get("versions", {})
 
 
 def _one_of_each(labels: np.ndarray) -> list[int]:
