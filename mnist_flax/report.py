@@ -71,8 +71,13 @@ def _run(argv: list[str]) -> None:
 def _check_output(page: Path, folder: Path) -> None:
     """Raises UserError if what is there already is not an earlier report."""
     try:
-        if page.exists() and MARK not in page.open("rb").read(1000):
-            raise UserError(f"{page} is not a report of this command; move it out of the way")
+        if page.exists():
+            with page.open("rb") as file:
+                ours = MARK in file.read(1000)
+            if not ours:
+                raise UserError(
+                    f"{page} is not a report of this command; move it out of the way"
+                )
     except OSError as error:
         raise UserError(
             f"{page} cannot be read ({error.strerror}); move it out of the way"
