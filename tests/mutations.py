@@ -1,10 +1,18 @@
 """Damaged files, for hypothesis: valid ones with bytes flipped, cut out, put in or spliced."""
 
+import io
+import json
 import struct
+import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+from sample_images import encoded
 
 # What sizes and counts are replaced with.
 _NUMBERS = (0, 1, 2, 255, 2**15, 2**16 - 1, 10**9, 2**31 - 1, 2**31, 2**32 - 1)
@@ -18,7 +26,8 @@ def damaged(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
 @st.composite
 def _mutated(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
     content = draw(st.sampled_from(valid))
-    for _ in range(draw(st.integers(0, 3))):
+    # Most often one: files with many faults all end at the first.
+    for _ in range(draw(st.sampled_from([0, 1, 1, 1, 1, 2]))):
         content = _once(draw, content, valid)
     return content
 
@@ -67,3 +76,72 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     )
+
+
+@st.composite
+def chunked(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
+    """PNGs whose checksums are right, and one of whose chunks is not."""
+    content = draw(st.sampled_from(valid))
+    chunks, at = [], 8
+    while at < len(content):
+        size = struct.unpack(">I", content[at : at + 4])[0]
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
+        at += size + 12
+    i = draw(st.integers(0, len(chunks) - 1))
+    kind, data = chunks[i]
+    chunks[i] = (kind, draw(damaged([data])))
+    if draw(st.booleans()):
+        kinds = [b"eXIf", b"zTXt", b"iTXt", b"tRNS", b"PLTE", b"iCCP", b"IHDR", b"IDAT"]
+        chunks.insert(i, (draw(st.sampled_from(kinds)), draw(st.binary(max_size=40))))
+    return content[:8] + b"".join(chunk(*each) for each in chunks)
+
+
+def pictures() -> st.SearchStrategy[bytes]:
+    """PNGs of any shape and any pixels, most of which show nothing that a person would draw."""
+    shapes = st.one_of(
+        array_shapes(min_dims=2, max_dims=2, max_side=12),
+        st.sampled_from([(1, 3000), (3000, 1), (2, 1500), (40, 40)]),
+    )
+    shades = arrays(np.uint8, shapes, fill=st.sampled_from([0, 7, 128, 255]))
+    return shades.map(lambda image: encoded(Image.fromarray(image), "PNG"))
+
+
+def split_header(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header of a .safetensors file, and the numbers that follow."""
+    size = struct.unpack("<Q", content[:8])[0]
+    return json.loads(content[8 : 8 + size]), content[8 + size :]
+
+
+def with_header(fields: Mapping[str, Any], body: bytes) -> bytes:
+    """A .safetensors file."""
+    text = json.dumps(fields).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+@st.composite
+def headers(draw: st.DrawFn, valid: bytes) -> bytes:
+    """Files of safetensors whose header is whole, and says other things of an array or two."""
+    fields, body = split_header(valid)
+    sizes = st.one_of(st.integers(-2, 200), st.sampled_from([10**9, 2**31, 2**63, 2**64, 1e9]))
+    types = ["F16", "F32", "F64", "BF16", "I64", "U8", "BOOL", "F8_E4M3"]
+    values = st.one_of(sizes, st.lists(sizes, max_size=4), st.sampled_from([*types, "", None]))
+    for name in draw(st.lists(st.sampled_from(sorted(fields)), max_size=2, unique=True)):
+        key = draw(st.sampled_from(["dtype", "shape", "data_offsets", "more", None]))
+        if key is None:
+            fields[draw(st.text(max_size=20))] = fields.pop(name)
+        else:
+            fields[name][key] = draw(values)
+    return with_header(fields, body)
+
+
+@st.composite
+def archives(draw: st.DrawFn, entries: Mapping[str, bytes]) -> bytes:
+    """Zips that are whole, and one of whose entries, most often the pickle, is not."""
+    pickles = [name for name in entries if name.endswith(".pkl")]
+    name = draw(st.sampled_from([*entries, *pickles * 40]))
+    changed = {**entries, name: draw(damaged([entries[name]]))}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for key, value in changed.items():
+            archive.writestr(key, value)
+    return file.getvalue()

@@ -1,0 +1,71 @@
+"""Small files that claim to be large, or that are so once they are decompressed."""
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+
+from mutations import chunk, split_header, with_header
+from PIL import Image
+from sample_images import encoded
+
+
+def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[bytes, str]]:
+    """The content of each, and how its reader refuses it; a key is a suffix and a description.
+
+    Args:
+      shape: what is expected of an IDX file.
+      safetensors: weights of the network.
+    """
+    zeros = gzip.compress(bytes(2**20)) * 1024
+    compressor = zlib.compressobj(1)
+    gigabyte = b"".join(compressor.compress(bytes(2**20)) for _ in range(1024))
+    gigabyte += compressor.flush()
+    bomb = io.BytesIO()
+    with (
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("net/data.pkl", "w") as entry,
+    ):
+        for _ in range(1024):
+            entry.write(bytes(2**20))
+    fields, body = split_header(safetensors)
+    offsets = [len(body), len(body) + 4 * 10**9]
+    claim = {"more": {"dtype": "F32", "shape": [10**9], "data_offsets": offsets}}
+    bmp = encoded(Image.new("L", (9, 9)), "BMP")
+    jpeg = encoded(Image.new("L", (9, 9)), "JPEG")
+    size = jpeg.index(b"\xff\xc0") + 5
+    text = chunk(b"zTXt", b"a\0\0" + gigabyte)
+    return {
+        ".gz: a billion images": (
+            gzip.compress(struct.pack(">4I", 0x803, 10**9, 28, 28)),
+            "its count is 1000000000, not",
+        ),
+        ".gz: a gigabyte of zeros": (zeros, "its magic number is 0, not"),
+        ".gz: all that there should be, and a gigabyte more": (
+            gzip.compress(struct.pack(">4I", 0x803, *shape)) + zeros,
+            "its size is wrong: more bytes of values",
+        ),
+        ".safetensors: a header of 4 exabytes": (
+            struct.pack("<Q", 2**62) + safetensors[8:],
+            "header too large",
+        ),
+        ".safetensors: a billion numbers": (with_header(fields | claim, body), "not fully"),
+        ".pt: a gigabyte of zeros": (bomb.getvalue(), "larger than 1,048,576 bytes|unpacks to"),
+        ".png: 900 megapixels": (png(30_000, 30_000), "too large: far more pixels"),
+        ".png: a gigabyte of text": (png(9, 9, text), "cannot be read: Decompressed data too"),
+        ".jpeg: 4,295 megapixels": (
+            jpeg[:size] + b"\xff" * 4 + jpeg[size + 4 :],
+            "too large: far more pixels",
+        ),
+        ".bmp: 900 megapixels": (
+            bmp[:18] + struct.pack("<ii", 30_000, 30_000) + bmp[26:],
+            "too large: far more pixels",
+        ),
+    }
+
+
+def png(width: int, height: int, more: bytes = b"") -> bytes:
+    """A PNG of so many pixels, of which it has none."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
