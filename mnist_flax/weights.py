@@ -8,6 +8,7 @@ state_dict needs, and then by PyTorch's own weights-only reader.
 import io
 import itertools
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,7 +109,10 @@ def _read_torch(path: Path, data: bytes) -> Mapping[str, Any]:
             f"install {'.'.join(map(str, _TORCH))} or later, or convert it to .safetensors"
         )
     try:
-        state_dict = torch.load(checked, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of a pickle that PyTorch would not write; what is in it is checked all the same.
+            warnings.simplefilter("ignore")
+            state_dict = torch.load(checked, map_location="cpu", weights_only=True)
     except Exception as error:  # Whatever the pickle makes the functions that it calls raise.
         raise _unusable(path, "state_dict", str(error)) from None
     if not isinstance(state_dict, Mapping):

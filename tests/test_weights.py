@@ -201,6 +201,20 @@ def test_a_state_dict_that_pytorch_saved(tmp_path, torch, state_dict) -> None:
         jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(TRAINED))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_pickle_that_pytorch_would_warn_of(tmp_path, torch, state_dict) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(state_dict, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in entries if name.endswith("data.pkl"))
+    assert entries[name].startswith(b"\x80\x02")
+    entries[name] = b"\x80\x03" + entries[name][2:]
+    path.write_bytes(zipped(entries))
+    found = weights.from_file(path)
+    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(TRAINED))
+
+
 def test_what_else_pytorch_saves(tmp_path, torch, state_dict) -> None:
     path = tmp_path / "net.pt"
     torch.save(state_dict, path, _use_new_zipfile_serialization=False)
