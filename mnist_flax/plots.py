@@ -76,7 +76,7 @@ def draw_panels(
             axes.legend(
                 lines,
                 labels,
-                loc="upper right" if name == "loss" else "lower right",
+                loc="best",
                 frameon=False,
                 labelcolor=theme.text,
             )
@@ -177,7 +177,13 @@ def _draw_accuracy(
     axes.set_yscale("function", functions=(height, percent))
     shown = height(np.array([*train, *test, target, 97]))
     axes.set_ylim(*percent(np.array([shown.min() - 0.2, shown.max() + 0.55])))
-    axes.yaxis.set_major_locator(FixedLocator(_ACCURACY_TICKS))
+    ends = height(np.array(axes.get_ylim()))
+    ticks: list[float] = []
+    for tick in reversed(_ACCURACY_TICKS):
+        # From the top, and none that would touch the one above it.
+        if not ticks or np.ptp(height(np.array([tick, ticks[-1]]))) >= 0.06 * np.ptp(ends):
+            ticks.append(tick)
+    axes.yaxis.set_major_locator(FixedLocator(ticks[::-1]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     _draw_frame(axes, epochs, theme)
 

@@ -40,6 +40,7 @@ SECTIONS = [
     *("curves", "mistakes", "digits", "calibration", "augmentations", "environment"),
     *("filters", "network", "config"),
 ]
+IMAGES = np.random.default_rng(0).integers(0, 256, (130, 28, 28), np.uint8)
 VOID = {"meta", "link", "img", "source", "br"}
 
 
@@ -108,7 +109,7 @@ def page(finished: Path) -> Page:
 def write_run(workdir: Path, data_dir: Path | str, **fields: Any) -> Path:
     """The folder of a run with good weights, which came to the end of its first epoch."""
     config = config_lib.load(config_lib.default_path())
-    config.update(data_dir=str(data_dir), test_split="test[:60]", **fields)
+    config.update({"data_dir": str(data_dir), "test_split": "test[:60]"} | fields)
     workdir.mkdir()
     (workdir / "config.json").write_text(json.dumps(config.to_dict()))
     shapes = jax.eval_shape(partial(steps.create_train_state, config=config), jax.random.key(0))
@@ -261,6 +262,20 @@ def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
     names = [str(Path(path).relative_to(run)) for path in after]
     expected = ["report", "report.html", *(f"report/{name}.png" for name in FIGURES)]
     assert sorted(names) == sorted(expected)
+
+
+def test_many_mistakes(data_dir: Path, tmp_path, monkeypatch) -> None:
+    """The first ones are shown, the others once a person wants to see them."""
+    run = write_run(tmp_path / "run", data_dir, num_epochs=1, test_split="test[:130]")
+    flat = np.tile(np.float32([0, 0, 0, 0, 0, 0, 0, 0, 0, 9]), (130, 1))
+    monkeypatch.setattr(trained, "logits", lambda *_: flat)
+    monkeypatch.setattr(
+        input_pipeline, "load", lambda *_: input_pipeline.Split(IMAGES, np.zeros(130, np.int32))
+    )
+    assert report.main(["--workdir", str(run)]) == 0
+    found = read_page(run)
+    assert "The other 10 0 → 9" in found.text
+    assert found.text.count("0 → 9") == 130
 
 
 def test_the_verdict_when_the_end_is_worse(data_dir: Path) -> None:
