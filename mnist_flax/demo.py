@@ -3,7 +3,7 @@
 Examples:
   python -m mnist_flax.demo --workdir runs/first
   python -m mnist_flax.demo --workdir runs/first --port 0
-  python -m mnist_flax.demo --workdir runs/first --export-dir page
+  python -m mnist_flax.demo --weights digits.safetensors --export-dir page
 
 The first prints an address to open in a browser on this computer. Draw with mouse, finger or
 pen: ten probabilities follow. Clear, Esc or Delete begin anew. Ctrl-C ends it.
@@ -13,7 +13,8 @@ writes the page instead of showing it: one file, index.html, which can be opened
 on any web server.
 
 Only programs on this computer reach the page, by 127.0.0.1 or localhost, and it is all they
-reach. The network is that of the run's latest epoch, finished or not, in float32.
+reach. The network is that of the run's latest epoch, finished or not, or with --weights that
+of a file. It computes in float64, also where the run computed in bfloat16.
 Exit status: 0 if the page was written, 130 for Ctrl-C, 2 for bad input, 1 for any other
 failure. Unless it is 0, nothing is written.
 """
@@ -54,29 +55,34 @@ def _run(argv: list[str]) -> None:
         return
     values = _parse(argv)
     if values.export_dir is None:
-        _serve(values.workdir, PORT if values.port is None else values.port)
+        _serve(values, PORT if values.port is None else values.port)
     else:
-        _export(values.workdir, Path(values.export_dir))
+        _export(values, Path(values.export_dir))
 
 
-def _build(workdir: str) -> bytes:
+def _build(values: flags.FlagValues) -> bytes:
+    """The page.
+
+    Raises:
+      UserError: the run or the weights cannot be used.
+    """
     # JAX takes a second to import: bad input has had its answer by now.
     from mnist_flax import demo_page, trained
 
-    return demo_page.build(trained.load(workdir))
+    return demo_page.build(trained.choose(values.workdir, values.weights))
 
 
-def _serve(workdir: str, port: int) -> None:
+def _serve(values: flags.FlagValues, port: int) -> None:
     """Serves the page until Ctrl-C.
 
     Raises:
-      UserError: the port or the workdir cannot be used.
+      UserError: the port cannot be used; or see `_build`.
       KeyboardInterrupt: at Ctrl-C.
     """
     from mnist_flax import demo_server
 
     with demo_server.Server(port) as server:
-        server.page = _build(workdir)
+        server.page = _build(values)
         print(f"Draw a digit at http://{demo_server.ADDRESS}:{server.port}/ (Ctrl-C ends it)")
         sys.stdout.flush()
         try:
@@ -85,11 +91,11 @@ def _serve(workdir: str, port: int) -> None:
             raise KeyboardInterrupt("the page is no longer served") from None
 
 
-def _export(workdir: str, folder: Path) -> None:
+def _export(values: flags.FlagValues, folder: Path) -> None:
     """Writes the page into a folder that is new or empty.
 
     Raises:
-      UserError: it is neither, or cannot be written; or the workdir cannot be used.
+      UserError: it is neither, or cannot be written; or see `_build`.
     """
     fresh = not folder.exists()
     try:
@@ -100,7 +106,7 @@ def _export(workdir: str, folder: Path) -> None:
         files.check_room(folder.parent if fresh else folder, _MAX_BYTES)
     except OSError as error:
         raise _cannot_be_written(folder, error) from None
-    page = _build(workdir)
+    page = _build(values)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -126,6 +132,9 @@ def _cannot_be_written(folder: Path, error: OSError) -> UserError:
 def _define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "Folder of the run that trained the network.", values)
+    flags.DEFINE_string(
+        "weights", None, "Instead of --workdir: a .safetensors, .pt or .pth file.", values
+    )
     flags.DEFINE_integer(
         "port",
         None,
@@ -154,8 +163,6 @@ def _parse(argv: list[str]) -> flags.FlagValues:
         raise UserError(f"{error} (--help lists the flags)") from None
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
-    if not values.workdir:
-        raise UserError("--workdir is missing (--help has examples)")
     if values.export_dir == "":
         raise UserError("--export-dir is empty; name a folder")
     if values.export_dir is not None and values.port is not None:

@@ -20,8 +20,6 @@ from mnist_flax.trained import Trained
 
 _ASSETS = Path(__file__).parent / "demo_assets"
 _SCRIPTS = ("network.js", "strokes.js", "page.js")
-_CONVOLUTIONS = range(1, 7)
-_POOLED = (2, 4)
 
 
 def build(run: Trained) -> bytes:
@@ -72,8 +70,8 @@ def _network(run: Trained) -> dict[str, Any]:
       UserError: they are not finite.
     """
     state_dict = torch_interop.to_state_dict(run.variables)
-    folded = [folding.convolution(state_dict, i) for i in _CONVOLUTIONS]
-    arrays = [array for pair in folded for array in pair]
+    convolutions = folding.convolutions(state_dict)
+    arrays = [array for weight, bias, _ in convolutions for array in (weight, bias)]
     arrays += [state_dict["fc.weight"], state_dict["fc.bias"]]
     weights = np.concatenate([array.ravel() for array in arrays]).astype("<f4")
     if not np.isfinite(weights).all():
@@ -86,9 +84,9 @@ def _network(run: Trained) -> dict[str, Any]:
                 "outputs": weight.shape[0],
                 "inputs": weight.shape[1],
                 "size": weight.shape[2],
-                "pool": i in _POOLED,
+                "pool": pooled,
             }
-            for i, (weight, _) in zip(_CONVOLUTIONS, folded, strict=True)
+            for weight, _, pooled in convolutions
         ],
         "weights": base64.b64encode(weights.tobytes()).decode(),
     }
@@ -96,10 +94,15 @@ def _network(run: Trained) -> dict[str, Any]:
 
 def _about(run: Trained) -> str:
     """What the page says of its network, in one sentence."""
-    count = models.count_params(run.variables["params"])
+    network = f"A neural network of {models.count_params(run.variables['params']):,} parameters"
+    if not run.epoch:
+        return f"{network}."
     total = run.config.num_epochs
-    epochs = f"{run.epoch} of {total} epochs" if run.epoch < total else f"{total} epochs"
-    epochs = "1 epoch" if total == 1 else epochs
+    epochs = f"{total} epoch{'s' if total > 1 else ''}"
+    if not run.finished:
+        epochs = f"{run.epoch} of {epochs}"
     accuracy = run.history[-1]["test_accuracy"]
-    right = f", right on {100 * accuracy:.2f}\u00a0% of its test images" if accuracy else ""
-    return f"A neural network of {count:,} parameters, trained for {epochs}{right}."
+    return (
+        f"{network}, trained for {epochs}, right on {100 * accuracy:.2f}\u00a0% of its test "
+        "images."
+    )

@@ -1,8 +1,10 @@
 """One page for the browsers of this computer: on the loopback interface, and nothing else."""
 
 import socketserver
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from mnist_flax.errors import UserError
 
@@ -44,6 +46,11 @@ class Server(socketserver.ThreadingTCPServer):
                 "any that is free"
             ) from None
         self.port: int = self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a browser that went away before it had its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

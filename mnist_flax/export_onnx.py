@@ -14,13 +14,11 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
-from mnist_flax import augment, layers, torch_interop, trained
+from mnist_flax import augment, folding, torch_interop, trained
 
 # What ONNX Runtime and ONNX Runtime Web read since version 1.12, of 2022: nothing here needs
 # more.
 OPSET, IR_VERSION = 17, 8
-
-_POOLED = (2, 4)
 
 
 def encode(run: trained.Trained, description: str) -> bytes:
@@ -81,33 +79,15 @@ def _graph(
     add("Sub", "centred", "mean")
     add("Div", "normalized", "std")
     add("Unsqueeze", "input", "channel_axis")
-    for i in range(1, 7):
-        weight, bias = _folded(state_dict, i)
+    for i, (weight, bias, pooled) in enumerate(folding.convolutions(state_dict), 1):
         constants |= {f"conv{i}.weight": weight, f"conv{i}.bias": bias}
         size = weight.shape[-1]
         inputs = (f"conv{i}.weight", f"conv{i}.bias")
         add("Conv", f"conv{i}", *inputs, kernel_shape=[size] * 2, pads=[size // 2] * 4)
         add("Relu", f"relu{i}")
-        if i in _POOLED:
+        if pooled:
             add("MaxPool", f"pool{i}", kernel_shape=[2, 2], strides=[2, 2])
     add("GlobalAveragePool", "gap")
     add("Flatten", "features")
     add("Gemm", "logits", "fc.weight", "fc.bias", transB=1)
     return constants, nodes
-
-
-def _folded(state_dict: Mapping[str, np.ndarray], i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weight [O,I,H,W] and bias [O] of convolution i with the batch norm after it: float32.
-
-    Computed in float64: folding then costs one rounding of each number.
-    """
-    conv_weight, conv_bias, scale, bias, mean, var = (
-        state_dict[name].astype(np.float64)
-        for name in (
-            *(f"conv{i}.{name}" for name in ("weight", "bias")),
-            *(f"bn{i}.{name}" for name in ("weight", "bias", "running_mean", "running_var")),
-        )
-    )
-    factor = scale / np.sqrt(var + layers.EPSILON)
-    weight = conv_weight * factor[:, np.newaxis, np.newaxis, np.newaxis]
-    return weight.astype(np.float32), ((conv_bias - mean) * factor + bias).astype(np.float32)

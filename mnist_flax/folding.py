@@ -1,24 +1,42 @@
 """Batch norm as part of the convolution before it, as it can be once training is over."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from mnist_flax import layers
 
+_CONVOLUTIONS = range(1, 7)
+_POOLED = (2, 4)
 
-def convolution(state_dict: Mapping[str, np.ndarray], i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias of convolution i with the batch norm after it.
+
+class Convolution(NamedTuple):
+    """A convolution with zeros around the image, to be followed by ReLU.
+
+    Attributes:
+      weight: float32[O,I,H,W], H = W odd.
+      bias: float32[O].
+      pooled: whether 2x2 max pooling follows.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    pooled: bool
+
+
+def convolutions(state_dict: Mapping[str, np.ndarray]) -> list[Convolution]:
+    """The network's convolutions in their order, each with the batch norm after it.
 
     Computed in float64: folding then costs one rounding of each number.
 
     Args:
       state_dict: see `torch_interop.to_state_dict`.
-      i: from 1.
-
-    Returns:
-      float32[O,I,H,W] and float32[O].
     """
+    return [_convolution(state_dict, i) for i in _CONVOLUTIONS]
+
+
+def _convolution(state_dict: Mapping[str, np.ndarray], i: int) -> Convolution:
     conv_weight, conv_bias, scale, bias, mean, var = (
         state_dict[name].astype(np.float64)
         for name in (
@@ -28,4 +46,5 @@ def convolution(state_dict: Mapping[str, np.ndarray], i: int) -> tuple[np.ndarra
     )
     factor = scale / np.sqrt(var + layers.EPSILON)
     weight = conv_weight * factor[:, np.newaxis, np.newaxis, np.newaxis]
-    return weight.astype(np.float32), ((conv_bias - mean) * factor + bias).astype(np.float32)
+    folded_bias = (conv_bias - mean) * factor + bias
+    return Convolution(weight.astype(np.float32), folded_bias.astype(np.float32), i in _POOLED)
