@@ -5,6 +5,7 @@ their centre of mass in the middle (http://yann.lecun.com/exdb/mnist/). The same
 what stands out from the background.
 """
 
+import io
 import warnings
 from pathlib import Path
 
@@ -87,12 +88,15 @@ def _read_gray(path: Path) -> np.ndarray:
       UserError: as for `read`.
     """
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise _too_large(path, "more bytes than a camera's", MAX_BYTES)
+        with warnings.catch_warnings():
             # Pillow warns of sizes that are refused below, and of damage that does not matter.
             warnings.simplefilter("ignore")
-            if path.stat().st_size > MAX_BYTES:
-                raise _too_large(path, f"{path.stat().st_size:,} bytes", MAX_BYTES)
-            image: Image.Image = Image.open(file, formats=FORMATS)
+            # Not the file: asked for as much as a header claims, it would make room for that.
+            image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise _too_large(path, f"{width:,} x {height:,} pixels", MAX_PIXELS)

@@ -253,6 +253,17 @@ def test_what_claims_to_be_large_is_not_given_memory(tmp_path, worker) -> None:
         assert_one_line(str(error.value))
 
 
+def test_a_chunk_that_claims_to_be_larger_than_its_file(tmp_path, worker) -> None:
+    whole = image_files("PNG")[1]
+    at = whole.index(b"IDAT") - 4
+    right, path = tmp_path / "right.png", tmp_path / "a.png"
+    right.write_bytes(whole)
+    path.write_bytes(whole[:at] + struct.pack(">I", 2**31 - 1) + whole[at + 4 :])
+    # All pixels are there, and so it is read.
+    found, expected = (worker.submit(read, each).result() for each in (path, right))
+    np.testing.assert_array_equal(found, expected)
+
+
 # ------------------------------------------------------------------------- config overrides
 
 
