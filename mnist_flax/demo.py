@@ -97,8 +97,8 @@ def _export(values: flags.FlagValues, folder: Path) -> None:
     Raises:
       UserError: it is neither, or cannot be written; or see `_build`.
     """
-    fresh = not folder.exists()
     try:
+        fresh = not folder.exists()
         if not fresh and any(folder.iterdir()):
             raise UserError(
                 f"--export-dir {folder} is not empty; empty it, or name another folder"

@@ -29,7 +29,7 @@ def build(run: Trained) -> bytes:
       run: the network. What it computes in in the page is float32 or better.
 
     Raises:
-      UserError: the weights are not finite.
+      UserError: the weights are too large for float32, batch norm folded in.
     """
     style = _read("style.css")
     script = "".join(map(_read, _SCRIPTS))
@@ -67,7 +67,7 @@ def _network(run: Trained) -> dict[str, Any]:
     folded in, [O,I,H,W] and [O]; then of the linear layer, [10,I] and [10].
 
     Raises:
-      UserError: they are not finite.
+      UserError: they are too large for that.
     """
     state_dict = torch_interop.to_state_dict(run.variables)
     convolutions = folding.convolutions(state_dict)
@@ -75,7 +75,9 @@ def _network(run: Trained) -> dict[str, Any]:
     arrays += [state_dict["fc.weight"], state_dict["fc.bias"]]
     weights = np.concatenate([array.ravel() for array in arrays]).astype("<f4")
     if not np.isfinite(weights).all():
-        raise UserError("the network's weights are not finite; use a run that did not fail")
+        raise UserError(
+            "the network's weights are too large to compute with; give weights that were trained"
+        )
     return {
         "mean": augment.MEAN,
         "std": augment.STD,

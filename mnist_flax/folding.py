@@ -28,7 +28,8 @@ class Convolution(NamedTuple):
 def convolutions(state_dict: Mapping[str, np.ndarray]) -> list[Convolution]:
     """The network's convolutions in their order, each with the batch norm after it.
 
-    Computed in float64: folding then costs one rounding of each number.
+    Computed in float64: folding then costs one rounding of each number. One that float32 does
+    not hold becomes infinite.
 
     Args:
       state_dict: see `torch_interop.to_state_dict`.
@@ -47,4 +48,7 @@ def _convolution(state_dict: Mapping[str, np.ndarray], i: int) -> Convolution:
     factor = scale / np.sqrt(var + layers.EPSILON)
     weight = conv_weight * factor[:, np.newaxis, np.newaxis, np.newaxis]
     folded_bias = (conv_bias - mean) * factor + bias
-    return Convolution(weight.astype(np.float32), folded_bias.astype(np.float32), i in _POOLED)
+    with np.errstate(over="ignore"):
+        return Convolution(
+            weight.astype(np.float32), folded_bias.astype(np.float32), i in _POOLED
+        )

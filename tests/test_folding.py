@@ -42,7 +42,7 @@ def test_one_after_the_other(i) -> None:
 
 
 def test_all_of_them() -> None:
-    """Each takes what the one before it gives; the assignment pools after the second, fourth."""
+    """Each takes what the one before it gives; the assignment pools after the 2nd and 4th."""
     assert [array.dtype for layer in FOLDED for array in layer[:2]] == [np.float32] * 12
     outputs = [layer.weight.shape[0] for layer in FOLDED]
     assert [layer.weight.shape[1] for layer in FOLDED] == [1, *outputs[:-1]]
