@@ -76,7 +76,7 @@ def _network(run: Trained) -> dict[str, Any]:
     weights = np.concatenate([array.ravel() for array in arrays]).astype("<f4")
     if not np.isfinite(weights).all():
         raise UserError(
-            "the network's weights are too large to compute with; give weights that were trained"
+            "the weights are too large to compute with; give weights that were trained"
         )
     return {
         "mean": augment.MEAN,

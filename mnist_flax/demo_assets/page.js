@@ -7,8 +7,9 @@ const PEN = 0.08;
 const find = (name) => document.getElementById(name);
 const paper = find("paper");
 const logits = makeNetwork(JSON.parse(find("network").textContent));
-// For tests, and for whoever is curious: ten logits of 784 pixels, 0 (background) to 255.
-window.mnist = { logits };
+// For tests, and for whoever is curious: 784 pixels, 0 (background) to 255, of some strokes, and
+// the ten logits of such pixels.
+window.mnist = { pixels: (strokes) => toMnist(strokes, PEN), logits };
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
   const item = document.createElement("li");
