@@ -77,7 +77,7 @@ def test_it_runs_from_top_to_bottom(executed) -> None:
     for cell in code_cells(executed[0]):
         # nbclient raises where a cell fails; a warning would be on stderr.
         assert "stderr" not in [output.get("name") for output in cell.outputs]
-    assert outputs(executed, "%pip install") == []
+    assert outputs(executed, '"pip", "install"') == []
     assert (
         printed(executed, "input_pipeline.load(") == "400 images to train on, 200 to test on\n"
     )
