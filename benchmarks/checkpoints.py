@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jax
 
-from mnist_flax import checkpoints, compilation_cache, input_pipeline
+from mnist_flax import checkpoints, compilation_cache, input_pipeline, sharding
 from mnist_flax import config as config_lib
 from mnist_flax.epoch import Programs
 
@@ -23,8 +23,12 @@ def main(count: int) -> None:
     """Prints the seconds of `count` epochs and of their saves."""
     compilation_cache.enable()
     config = config_lib.load(config_lib.default_path())
-    splits = [input_pipeline.load(name) for name in (config.train_split, config.test_split)]
-    programs = Programs(config, *jax.device_put(splits))
+    mesh = sharding.make_mesh()
+    splits = [
+        input_pipeline.load_on_devices(name, config.data_dir, config.dataset, mesh)
+        for name in (config.train_split, config.test_split)
+    ]
+    programs = Programs(config, *splits)
     root = jax.random.key(config.seed)
     state = programs.create(root)
     history, epochs, saves = [], [], []

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.profiler import ProfileData
 
-from mnist_flax import compiler_options, epoch, input_pipeline, steps
+from mnist_flax import compiler_options, epoch, input_pipeline, sharding, steps
 from mnist_flax import config as config_lib
 
 STEPS = 30
@@ -43,11 +43,11 @@ ROWS = (
 def compile_steps(config_path: Path) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
     """The program of an epoch's whole steps, and its arguments but for the first and last."""
     config = config_lib.load(config_path)
-    train = jax.device_put(
-        input_pipeline.load(config.train_split, config.data_dir, config.dataset)
+    train = input_pipeline.load_on_devices(
+        config.train_split, config.data_dir, config.dataset, sharding.make_mesh()
     )
     key = jax.random.key(config.seed)
-    images = len(train.labels)
+    images = train.size
     state = steps.create_train_state(key, config, images)
     begun, order, key = epoch.start_epoch(state, key, jnp.int32(1), images)
     program = (

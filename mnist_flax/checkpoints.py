@@ -63,8 +63,11 @@ def save(
 ) -> None:
     """Saves the end of an epoch. Of the earlier ones the last and the best stay.
 
+    Where there are several processes all have to call this, as Orbax lets them wait for each
+    other; the first one writes.
+
     Args:
-      workdir: the folder of a run, which this process holds.
+      workdir: the folder of a run, which this process, or the first one, holds.
       config: the run's.
       state: tree of arrays.
       history: the lines of metrics.jsonl, this epoch's included, which is the last.
@@ -83,6 +86,11 @@ def save(
         "arrays": _describe(arrays),
         "history": [dict(record) for record in history],
     }
+    if jax.process_index() > 0:
+        ocp.save(
+            (folder / _UNFINISHED / str(epoch)).absolute(), arrays, custom_metadata=metadata
+        )
+        return
     try:
         with _unfinished(folder) as unfinished:
             new = unfinished / str(epoch)
@@ -109,6 +117,8 @@ def epochs(workdir: Path) -> list[int]:
 
 def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
     """What was given to `save`.
+
+    Where there are several processes all have to call this, too.
 
     Args:
       workdir: the folder of the run.

@@ -16,9 +16,9 @@ import numpy as np
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, compiler_options
-from mnist_flax.input_pipeline import Split
+from mnist_flax import augment, compiler_options, sharding
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
+from mnist_flax.sharding import DeviceSplit
 from mnist_flax.steps import (
     Metrics,
     TrainState,
@@ -77,7 +77,7 @@ def start_epoch(
 
 def one_step(
     epoch: EpochState,
-    split: Split,
+    split: DeviceSplit,
     indices: jax.Array,
     key: jax.Array,
     config: ConfigDict,
@@ -92,14 +92,11 @@ def one_step(
       config: uses augment, learning_rate and schedule.
     """
     augment_key, dropout_key = jax.random.split(key)
-    labels = split.labels[indices]
     with jax.named_scope("augment"):
+        images, labels = sharding.take(split, indices)
         draws = augment.sample_params(augment_key, len(indices), config.augment)
-        crop_size = config.augment.crop_size
-        images = augment.apply(split.images[indices], draws, crop_size=crop_size)
-    learning_rate_fn = create_learning_rate_fn(
-        config, -(-len(split.labels) // config.batch_size)
-    )
+        images = augment.apply(images, draws, crop_size=config.augment.crop_size)
+    learning_rate_fn = create_learning_rate_fn(config, -(-split.size // config.batch_size))
     state, outputs = train_step(
         epoch.train,
         augment.normalize(images),
@@ -124,7 +121,7 @@ def one_step(
 
 def full_steps(
     epoch: EpochState,
-    split: Split,
+    split: DeviceSplit,
     order: jax.Array,
     key: jax.Array,
     start: jax.Array,
@@ -142,7 +139,7 @@ def full_steps(
 
 
 def last_step(
-    epoch: EpochState, split: Split, order: jax.Array, key: jax.Array, config: ConfigDict
+    epoch: EpochState, split: DeviceSplit, order: jax.Array, key: jax.Array, config: ConfigDict
 ) -> EpochState:
     """The step that takes what is left of an epoch's images, fewer than a batch."""
     steps = len(order) // config.batch_size
@@ -157,28 +154,30 @@ class Programs:
       seconds: how long compilation took.
     """
 
-    def __init__(self, config: ConfigDict, train: Split, test: Split) -> None:
-        """Compiles for the shapes of two splits that are on the device."""
+    def __init__(self, config: ConfigDict, train: DeviceSplit, test: DeviceSplit) -> None:
+        """Compiles for two splits, and for the devices that they are on."""
         begin = time.perf_counter()
-        n = len(train.labels)
-        self._train, self._test = train, test
-        self._steps, self._rest = divmod(n, config.batch_size)
+        self._train, self._test, self._mesh = train, test, train.mesh
+        self._steps, self._rest = divmod(train.size, config.batch_size)
 
         once, loops = compiler_options.for_once(), compiler_options.for_loops()
+        jit = partial(jax.jit, out_shardings=sharding.everywhere(self._mesh))
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        create = jax.jit(partial(create_train_state, config=config, num_images=n))
-        state = jax.eval_shape(create, jax.random.key(0))
-        self.create = create.lower(jax.random.key(0)).compile(once)
-        start = jax.jit(partial(start_epoch, num_images=n), donate_argnums=0)
-        epoch, order, key = jax.eval_shape(start, state, jax.random.key(0), index)
-        self._start = start.lower(state, jax.random.key(0), index).compile(once)
-        steps = jax.jit(partial(full_steps, config=config), donate_argnums=0)
-        self._full = steps.lower(epoch, train, order, key, index, index).compile(loops)
-        if self._rest:
-            last = jax.jit(partial(last_step, config=config), donate_argnums=0)
-            self._last = last.lower(epoch, train, order, key).compile(once)
-        test_metrics = jax.jit(partial(evaluate, config=config))
-        self._evaluate = test_metrics.lower(state, test).compile(loops)
+        key = jax.eval_shape(jax.random.key, 0)
+        with jax.set_mesh(self._mesh):
+            create = jit(partial(create_train_state, config=config, num_images=train.size))
+            state = jax.eval_shape(create, key)
+            self.create = create.lower(key).compile(once)
+            start = jit(partial(start_epoch, num_images=train.size), donate_argnums=0)
+            epoch, order, key = jax.eval_shape(start, state, key, index)
+            self._start = start.lower(state, key, index).compile(once)
+            steps = jit(partial(full_steps, config=config), donate_argnums=0)
+            self._full = steps.lower(epoch, train, order, key, index, index).compile(loops)
+            if self._rest:
+                last = jit(partial(last_step, config=config), donate_argnums=0)
+                self._last = last.lower(epoch, train, order, key).compile(once)
+            test_metrics = jit(partial(evaluate, config=config))
+            self._evaluate = test_metrics.lower(state, test).compile(loops)
         self.seconds = time.perf_counter() - begin
 
     def train_epoch(
@@ -195,7 +194,8 @@ class Programs:
         parts = min(BAR_UPDATES, self._steps) if bar else 1
         bounds = [self._steps * i // parts for i in range(parts + 1)]
         # All that the device has yet to be told.
-        number, *numbers = jax.device_put([np.int32(x) for x in (number, *bounds)])
+        numbers = [np.int32(x) for x in (number, *bounds)]
+        number, *numbers = sharding.replicate(numbers, self._mesh)
         epoch, order, key = self._start(state, key, number)
         for end, (start, stop) in zip(bounds[1:], itertools.pairwise(numbers), strict=True):
             epoch = self._full(epoch, self._train, order, key, start, stop)

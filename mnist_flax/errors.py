@@ -34,7 +34,7 @@ class WriteError(OSError):
 
 def warn(line: str) -> None:
     """Prints a warning on stderr, in one line whatever it holds."""
-    print("warning:", *line.split(), file=sys.stderr, flush=True)
+    print(_one_line(f"warning: {line}"), file=sys.stderr, flush=True)
 
 
 def exit_status(command: Callable[[], None]) -> int:
@@ -71,14 +71,25 @@ def exit_status(command: Callable[[], None]) -> int:
 
 def leave(status: int) -> NoReturn:
     """Ends the process with the status of `exit_status`."""
-    if status == 130:
-        # The device is still at what was interrupted: a normal exit would wait for its end.
+    if status:
+        # The device may still be at what was interrupted, and so may the other processes of a
+        # run: a normal exit would wait for them.
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
 
 def _fail(status: int, message: str) -> int:
     """Prints one line, whatever the message holds."""
-    print(" ".join(message.split()), file=sys.stderr)
+    print(_one_line(message), file=sys.stderr)
     return status
+
+
+def shown(text: str) -> str:
+    """A text as a terminal may be given it: what could steer the terminal is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _one_line(text: str) -> str:
+    return shown(" ".join(text.split()))

@@ -1,6 +1,8 @@
 """A split of a dataset becomes arrays in memory."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -8,7 +10,10 @@ import numpy as np
 from mnist_flax.errors import UserError
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from mnist_flax.datasets.mnist_idx import MnistIdx
+    from mnist_flax.sharding import DeviceSplit
 
 
 class SplitError(UserError):
@@ -27,36 +32,87 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
+class Source:
+    """A split on disk, of which any part can be read.
+
+    Attributes:
+      size: number of images, at least 1.
+    """
+
+    def __init__(
+        self, split: str, data_dir: str | os.PathLike[str] | None = None, dataset: str = "mnist"
+    ) -> None:
+        """Finds a split, or a slice of one; prepares the dataset if need be.
+
+        Args:
+          split: in tfds' syntax: 'train', 'test', 'train[:55000]', 'train[90%:]', 'train+test'.
+          data_dir: the folder of all prepared datasets. None or '': the environment variable
+            TFDS_DATA_DIR, or ~/tensorflow_datasets.
+          dataset: a key of datasets.preparation.DATASETS.
+
+        Raises:
+          SplitError: malformed, unknown or empty split.
+          UserError: unknown dataset; a data_dir that cannot be used; source files or prepared
+            data that are damaged.
+        """
+        # It takes 0.3 s to import, which commands that load no data do without.
+        import tensorflow_datasets as tfds
+
+        from mnist_flax.datasets import preparation
+
+        self._builder = preparation.prepare(dataset, data_dir)
+        _check_split(self._builder, split)
+        # Raw: decoding by tfds' features takes 30 us an image, four times as long as all else.
+        raw = tfds.decode.DeserializeMethod.RAW_BYTES
+        with self._damage_named():
+            self._records = self._builder.as_data_source(split, deserialize_method=raw)
+            self.size = len(self._records)
+
+    def read(self, begin: int, end: int) -> Split:
+        """Reads images begin to end - 1, 0 <= begin < end <= size, into memory.
+
+        Raises:
+          UserError: the prepared data is damaged.
+        """
+        with self._damage_named():
+            return _decode(self._records.__getitems__(range(begin, end)))
+
+    @contextlib.contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        from mnist_flax.datasets import preparation
+
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
+            raise preparation.damaged(self._builder.data_dir, error) from error
+
+
 def load(
     split: str, data_dir: str | os.PathLike[str] | None = None, dataset: str = "mnist"
 ) -> Split:
-    """Reads a split, or a slice of one, into memory; prepares the dataset if need be.
+    """Reads a split, or a slice of one, into memory: see `Source` for arguments and errors."""
+    source = Source(split, data_dir, dataset)
+    return source.read(0, source.size)
+
+
+def load_on_devices(
+    split: str,
+    data_dir: str | os.PathLike[str] | None,
+    dataset: str,
+    mesh: "Mesh",
+) -> "DeviceSplit":
+    """Reads a split and shares it out; each process reads only what its own devices get.
 
     Args:
-      split: in tfds' syntax: 'train', 'test', 'train[:55000]', 'train[90%:]', 'train+test'.
-      data_dir: the folder of all prepared datasets. None or '': the environment variable
-        TFDS_DATA_DIR, or ~/tensorflow_datasets.
-      dataset: a key of datasets.preparation.DATASETS.
-
-    Raises:
-      SplitError: malformed, unknown or empty split.
-      UserError: unknown dataset; a data_dir that cannot be used; source files or prepared data
-        that are damaged.
+      split: see `Source`, also for errors.
+      data_dir: see `Source`.
+      dataset: see `Source`.
+      mesh: the devices, from sharding.make_mesh.
     """
-    # tensorflow_datasets takes 0.3 s to import, which commands that load no data do without.
-    import tensorflow_datasets as tfds
+    from mnist_flax import sharding
 
-    from mnist_flax.datasets import preparation
-
-    builder = preparation.prepare(dataset, data_dir)
-    _check_split(builder, split)
-    try:
-        # Raw: decoding by tfds' features takes 30 us an image, four times as long as all else.
-        raw = tfds.decode.DeserializeMethod.RAW_BYTES
-        source = builder.as_data_source(split, deserialize_method=raw)
-        return _decode(source.__getitems__(range(len(source))))
-    except (OSError, RuntimeError, ValueError, IndexError) as error:
-        raise preparation.damaged(builder.data_dir, error) from error
+    source = Source(split, data_dir, dataset)
+    return sharding.share_out(source.read, source.size, mesh)
 
 
 def _check_split(builder: "MnistIdx", split: str) -> None:

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mnist_flax import sharding
+
 EPSILON = 1e-5  # of batch norm, as in PyTorch
 
 
@@ -90,8 +92,12 @@ def _outer(a: jax.Array, b: jax.Array) -> jax.Array:
 
     As matrices: of a sum over three axes XLA on CPU makes a copy of b first.
     """
-    a, b = (x.reshape(len(x), -1) for x in (a, b))
-    return jnp.matmul(a, b.T, preferred_element_type=_wide(a))
+
+    def product(a: jax.Array, b: jax.Array) -> jax.Array:
+        a, b = (x.reshape(len(x), -1) for x in (a, b))
+        return jnp.matmul(a, b.T, preferred_element_type=_wide(a))
+
+    return sharding.sum_over_batch(product, a, b)
 
 
 def _conv_backward(

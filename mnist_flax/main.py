@@ -54,34 +54,59 @@ def _train(argv: list[str]) -> None:
     config_lib.validate(config)
     if values.workdir == "":
         raise UserError("--workdir is empty; name a folder, or leave it out for a new one")
-    fresh = values.workdir is None or not Path(values.workdir).exists()
-    workdir = Path(values.workdir) if values.workdir else _make_fresh_workdir(Path("runs"))
-    with stopping.at_once(partial(_last_line, workdir)):
-        try:
+    made: list[Path] = []
+    with stopping.at_once(partial(_last_line, made)):
+        if values.coordinator is None:
+            _train_in(_workdir(values, made), values)
+            return
+        from mnist_flax import processes
+
+        processes.join(values.coordinator, values.processes, values.process)
+        if processes.is_first():
+            _train_in(_workdir(values, made), values)
+        else:
+            # It is told which workdir the first one has, and writes nothing there.
+            _start(Path(values.workdir or "runs"), values)
+
+
+def _workdir(values: flags.FlagValues, made: list[Path]) -> Path:
+    """The workdir, which is made if none is named; appended to `made`."""
+    made.append(Path(values.workdir) if values.workdir else _make_fresh_workdir(Path("runs")))
+    return made[0]
+
+
+def _train_in(workdir: Path, values: flags.FlagValues) -> None:
+    fresh = values.workdir is None or not workdir.exists()
+    try:
+        if values.coordinator is None:
             # Let go of again: train_and_evaluate holds it once the data is there.
             with workdirs.hold(workdir, may_hold_a_run=values.overwrite or values.resume):
-                print(f"Workdir: {workdir}", flush=True)
-            # JAX takes a second to import: bad input has had its answer by now.
-            from mnist_flax import compilation_cache
-            from mnist_flax.train import train_and_evaluate
-
-            compilation_cache.enable()
-            train_and_evaluate(
-                config, workdir, overwrite=values.overwrite, resume=values.resume
-            )
-        except UserError:
-            if fresh:
-                with contextlib.suppress(OSError):  # Not empty: something was worth writing.
-                    workdir.rmdir()
-            raise
+                pass
+        print(f"Workdir: {workdir}", flush=True)
+        _start(workdir, values)
+    except UserError:
+        if fresh:
+            with contextlib.suppress(OSError):  # Not empty: something was worth writing.
+                workdir.rmdir()
+        raise
 
 
-def _last_line(workdir: Path, number: signal.Signals) -> str:
-    """What a run says that was stopped by a signal."""
-    done = f"epochs done: {writers.epochs_on_record(workdir)}, in {workdir}"
-    if number == signal.SIGINT:
-        return f"interrupted: {done}"
-    return f"terminated: {done}; --resume goes on after them"
+def _start(workdir: Path, values: flags.FlagValues) -> None:
+    # JAX takes a second to import: bad input has had its answer by now.
+    from mnist_flax import compilation_cache
+    from mnist_flax.train import train_and_evaluate
+
+    compilation_cache.enable()
+    train_and_evaluate(values.config, workdir, overwrite=values.overwrite, resume=values.resume)
+
+
+def _last_line(made: list[Path], number: signal.Signals) -> str:
+    """What a run says that was stopped by a signal; `made` has its workdir, if it has one."""
+    what = "interrupted" if number == signal.SIGINT else "terminated"
+    if not made:
+        return what
+    done = f"{what}: epochs done: {writers.epochs_on_record(made[0])}, in {made[0]}"
+    return done if number == signal.SIGINT else f"{done}; --resume goes on after them"
 
 
 class _ConfigFileParser(flags.ArgumentParser):
@@ -103,6 +128,19 @@ def _define_flags(command: list[str]) -> flags.FlagValues:
         "workdir", None, "Folder of the run. If not given, a new one in runs/.", values
     )
     flags.DEFINE_bool("overwrite", False, "Replace the run that the workdir holds.", values)
+    flags.DEFINE_string(
+        "coordinator",
+        None,
+        "For a run on several hosts: HOST:PORT of the first one, or 'auto' on a TPU pod, "
+        "Slurm, Open MPI or Kubernetes. The command is the same on each but for --process.",
+        values,
+    )
+    flags.DEFINE_integer(
+        "processes", None, "With --coordinator=HOST:PORT: how many there are.", 1, None, values
+    )
+    flags.DEFINE_integer(
+        "process", None, "With --coordinator=HOST:PORT: which this is, from 0.", 0, None, values
+    )
     flags.DEFINE_bool(
         "resume", False, "Go on with the run that the workdir holds, if any.", values
     )
@@ -132,9 +170,26 @@ def _parse(argv: list[str]) -> flags.FlagValues:
         raise UserError(f"{error} (--help lists the flags)") from None
     if values.resume and values.overwrite:
         raise UserError("--resume and --overwrite exclude each other; choose one")
+    _check_processes(values)
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}; a config file goes after --config")
     return values
+
+
+def _check_processes(values: flags.FlagValues) -> None:
+    """Raises UserError unless the flags for several hosts go together."""
+    coordinator, count, number = values.coordinator, values.processes, values.process
+    numbered = count is not None and number is not None
+    if coordinator in (None, "auto"):
+        if count is not None or number is not None:
+            raise UserError("--processes and --process go with --coordinator=HOST:PORT")
+    elif not re.fullmatch(r".+:\d{1,5}", coordinator) or not numbered:
+        raise UserError(
+            f"--coordinator={coordinator} is not enough; give HOST:PORT of the first process, "
+            "--processes=N and --process=I, from 0 to N - 1, or --coordinator=auto alone"
+        )
+    elif number >= count:
+        raise UserError(f"--process={number} is none of --processes={count}; they count from 0")
 
 
 def _help() -> str:

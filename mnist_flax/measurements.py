@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, compiler_options, input_pipeline, model_table
+from mnist_flax import augment, compiler_options, input_pipeline, model_table, sharding
 from mnist_flax.datasets import preparation
 from mnist_flax.epoch import Programs
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
@@ -50,11 +50,12 @@ class Measurements:
         self._config = config
         preparation.prepare(config.dataset, config.data_dir)
         begin = time.perf_counter()
+        mesh = sharding.make_mesh()
         splits = [
-            input_pipeline.load(name, config.data_dir, config.dataset)
+            input_pipeline.load_on_devices(name, config.data_dir, config.dataset, mesh)
             for name in (config.train_split, config.test_split)
         ]
-        self._train, self._test = jax.block_until_ready(jax.device_put(splits))
+        self._train, self._test = jax.block_until_ready(splits)
         self.data_seconds = time.perf_counter() - begin
         self._programs = Programs(config, self._train, self._test)
         self.compile_seconds = self._programs.seconds
@@ -143,7 +144,7 @@ class Measurements:
     @functools.cached_property
     def _augment(self) -> Callable[[np.int32], jax.Array]:
         program = _jit(partial(_augment_batches, config=self._config))
-        order = jax.random.permutation(self._key, len(self._train.labels))
+        order = jax.random.permutation(self._key, self._train.size)
         return lambda count: program(self._train.images, order, self._key, count)
 
 

@@ -34,7 +34,7 @@ import numpy as np
 from absl import flags
 
 from mnist_flax import errors, files
-from mnist_flax.errors import UserError, exit_status, leave
+from mnist_flax.errors import UserError, exit_status, leave, shown
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
@@ -48,15 +48,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run_shown(list(argv)))
-
-
-def _run_shown(argv: list[str]) -> None:
-    """Runs the command; a name that its last line repeats writes nothing else to a terminal."""
-    try:
-        _run(argv)
-    except UserError as error:
-        raise UserError(_shown(str(error))) from None
+    return exit_status(lambda: _run(list(argv)))
 
 
 def _run(argv: list[str]) -> None:
@@ -85,13 +77,13 @@ def _run(argv: list[str]) -> None:
     if preview and good:
         from mnist_flax.preview import draw_preview
 
-        names = [_shown(path.name) for path in good]
+        names = [shown(path.name) for path in good]
         files.replace(preview, draw_preview(seen, probabilities, names))
     if len(problems) == 1:
         raise UserError(*problems.values())
     if problems:
         for text in problems.values():
-            errors.warn(_shown(text))
+            errors.warn(text)
         raise UserError(f"{len(problems)} of {len(paths)} images could not be used (see above)")
 
 
@@ -169,7 +161,7 @@ def _record(
 
 def _table(answers: dict[Path, np.ndarray]) -> str:
     """A line a file."""
-    names = [_shown(str(path)) for path in answers]
+    names = [shown(str(path)) for path in answers]
     width = max(map(len, ["file", *names]))
     lines = [f"{'file':{width}}  digit  probability  runner-up  probability"]
     for name, shares in zip(names, answers.values(), strict=True):
@@ -179,13 +171,6 @@ def _table(answers: dict[Path, np.ndarray]) -> str:
             f"{100 * second:9.2f} %"
         )
     return "\n".join(lines)
-
-
-def _shown(text: str) -> str:
-    """A text with names in it, for a terminal that they must not be able to control."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def _check_output(path: Path) -> None:

@@ -11,9 +11,9 @@ from clu import metrics as clu_metrics
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, models
-from mnist_flax.input_pipeline import Split
+from mnist_flax import augment, models, sharding
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
+from mnist_flax.sharding import DeviceSplit
 
 # Test images at a time; their number changes no figure, as each image counts by itself.
 EVAL_BATCH = 500
@@ -132,13 +132,15 @@ def eval_step(
     )
 
 
-def evaluate(state: TrainState, split: Split, config: ConfigDict) -> Metrics:
-    """Metrics of a split on the device; every image counts exactly once."""
-    n, model = len(split.labels), create_model(config)
+def evaluate(state: TrainState, split: DeviceSplit, config: ConfigDict) -> Metrics:
+    """Metrics of a split on the devices; every image counts exactly once."""
+    model, devices = create_model(config), sharding.num_devices()
+    size = -(-EVAL_BATCH // devices) * devices
 
     def body(i: jax.Array, metrics: Metrics) -> Metrics:
-        indices = i * EVAL_BATCH + jnp.arange(EVAL_BATCH)
-        images, labels = (jnp.take(x, indices, axis=0, mode="clip") for x in split)
-        return metrics.merge(eval_step(state, images, labels, indices < n, model=model))
+        indices = i * size + jnp.arange(size)
+        images, labels = sharding.take(split, jnp.minimum(indices, split.size - 1))
+        mask = indices < split.size
+        return metrics.merge(eval_step(state, images, labels, mask, model=model))
 
-    return lax.fori_loop(0, -(-n // EVAL_BATCH), body, Metrics.empty())
+    return lax.fori_loop(0, -(-split.size // size), body, Metrics.empty())

@@ -1,22 +1,36 @@
 """A run, from config to summary."""
 
+import contextlib
+import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mnist_flax import checkpoints, input_pipeline, models, stopping, workdirs, writers
+from mnist_flax import (
+    checkpoints,
+    input_pipeline,
+    models,
+    processes,
+    sharding,
+    stopping,
+    workdirs,
+    writers,
+)
 from mnist_flax import config as config_lib
 from mnist_flax.checkpoints import Saved
 from mnist_flax.epoch import NO_STEP, Programs
 from mnist_flax.errors import TrainingError, UserError
-from mnist_flax.input_pipeline import Split, SplitError
+from mnist_flax.input_pipeline import SplitError
 from mnist_flax.model_table import model_table
+from mnist_flax.sharding import DeviceSplit
 from mnist_flax.steps import TrainState, create_model, create_train_state, train_step
-from mnist_flax.writers import RunWriter
+from mnist_flax.writers import RunWriter, SilentWriter
 
 __all__ = ["TrainState", "create_train_state", "train_and_evaluate", "train_step"]
 
@@ -25,6 +39,9 @@ def train_and_evaluate(
     config: ConfigDict, workdir: str | Path, *, overwrite: bool = False, resume: bool = False
 ) -> dict[str, Any]:
     """A run: trains the network of a config and tests it after every epoch.
+
+    On all devices. Where several processes have joined (see `processes`), all have to call it;
+    the workdir is the first one's, and only that one writes.
 
     Args:
       config: what to do; see configs/default.py.
@@ -39,56 +56,78 @@ def train_and_evaluate(
     Raises:
       UserError: the config, the data or the workdir cannot be used, or another process is at
         a run there. No file of a run was written or changed.
-      TrainingError: the loss of a step was not finite. The epochs before it are on record.
+      TrainingError: the loss of a step was not finite, or another process of this run has
+        stopped. The epochs before are on record.
       WriteError: a file cannot be written. The epochs on record are there to go on from.
     """
     begin = time.perf_counter()
     config_lib.validate(config)
-    splits = [_load(config, key) for key in ("train_split", "test_split")]
-    num_train = len(splits[0].labels)
+    mesh = sharding.make_mesh()
+    splits = [_load(config, key, mesh) for key in ("train_split", "test_split")]
+    num_train = splits[0].size
     config_lib.check_batch_size(config, num_train)
-    workdir = Path(workdir)
-    with workdirs.hold(workdir, may_hold_a_run=overwrite or resume):
+    sharding.check_divisible(config.batch_size, num_train)
+    fields = config_lib.flatten(config)
+    processes.check_same("config", {key: fields[key] for key in fields if key != "data_dir"})
+    like = jax.eval_shape(
+        partial(create_train_state, config=config, num_images=num_train), jax.random.key(0)
+    )
+    folder = Path(workdir)
+
+    def hold() -> str:
+        held.enter_context(workdirs.hold(folder, may_hold_a_run=overwrite or resume))
         if overwrite:
-            checkpoints.remove(workdir)
-        like = jax.eval_shape(
-            partial(create_train_state, config=config, num_images=num_train),
-            jax.random.key(0),
-        )
-        saved = checkpoints.load_latest(workdir, config, like)
+            checkpoints.remove(folder)
+        return str(folder.absolute())
+
+    with contextlib.ExitStack() as held, processes.together():
+        place = processes.told_by_first(hold)
+        if not processes.is_first():
+            folder = Path(place)
+        saved = checkpoints.load_latest(folder, config, like)
         if resume and not saved:
-            _check_nothing_on_record(workdir)
-        return _run(config, workdir, splits, saved, begin)
+            _check_nothing_on_record(folder)
+        return _run(config, folder, splits, saved, begin)
 
 
 def _run(
-    config: ConfigDict, workdir: Path, splits: list[Split], saved: Saved | None, begin: float
+    config: ConfigDict,
+    workdir: Path,
+    splits: list[DeviceSplit],
+    saved: Saved | None,
+    begin: float,
 ) -> dict[str, Any]:
     """A run in a folder that is held, from the start or from what was saved.
 
     `begin` is when it began, by time.perf_counter.
     """
-    num_train, num_test = (len(split.labels) for split in splits)
-    root = jax.random.key(config.seed)
-    writer = RunWriter(
-        workdir,
-        config,
-        steps_per_epoch=-(-num_train // config.batch_size),
-        num_test=num_test,
-        history=saved.history if saved else (),
-    )
-    writer.model_table(model_table(create_model(config)))
+    num_train, num_test = (split.size for split in splits)
+    mesh = splits[0].mesh
+    root = sharding.replicate(jax.random.key(config.seed), mesh)
+    history = saved.history if saved else []
+    writer: RunWriter | SilentWriter
+    watched = processes.told_by_first(sys.stdout.isatty)
+    if processes.is_first():
+        writer = RunWriter(
+            workdir,
+            config,
+            steps_per_epoch=-(-num_train // config.batch_size),
+            num_test=num_test,
+            history=history,
+        )
+    else:
+        writer = SilentWriter(history, watched)
+    writer.say(model_table(create_model(config)))
     if saved:
-        print(f"Resumed after epoch {len(saved.history)}.", flush=True)
-    print("Compiling: some seconds, and less the next time.", flush=True)
-    programs = Programs(config, *jax.device_put(splits))
+        writer.say(f"Resumed after epoch {len(history)}.")
+    writer.say("Compiling: some seconds, and less the next time.")
+    programs = Programs(config, *splits)
     if saved:
-        # A copy: training takes its buffers over.
-        state = jax.device_put(saved.state, may_alias=False)
+        state = sharding.replicate(saved.state, mesh)
     else:
         state = programs.create(jax.random.fold_in(root, 0))
-    earlier = sum(record["train_seconds"] + record["test_seconds"] for record in writer.history)
-    for number in range(len(writer.history) + 1, config.num_epochs + 1):
+    earlier = sum(record["train_seconds"] + record["test_seconds"] for record in history)
+    for number in range(len(history) + 1, config.num_epochs + 1):
         state, record = _train_and_test(programs, state, root, number, writer)
         record["images_per_second"] = num_train / record["train_seconds"]
         record = writers.plain(record)
@@ -96,19 +135,28 @@ def _run(
             # First of all: what is on record is never lost.
             checkpoints.save(workdir, config, state, [*writer.history, record])
             writer.epoch(record)
-    return writer.close(
-        params=models.count_params(state.params),
-        total_seconds=earlier + time.perf_counter() - begin,
-        compile_seconds=programs.seconds,
-        backend=jax.default_backend(),
-        device_count=len(state.step.devices()),
-    )
+
+    def close() -> dict[str, Any]:
+        assert isinstance(writer, RunWriter)
+        writer.augmentations(np.asarray(splits[0].images.addressable_data(0)[0]))
+        return writer.close(
+            params=models.count_params(state.params),
+            total_seconds=earlier + time.perf_counter() - begin,
+            compile_seconds=programs.seconds,
+            backend=jax.default_backend(),
+            device_count=jax.device_count(),
+        )
+
+    summary: dict[str, Any] = processes.told_by_first(close)
+    return summary
 
 
-def _load(config: ConfigDict, key: str) -> Split:
+def _load(config: ConfigDict, key: str, mesh: Mesh) -> DeviceSplit:
     """The split that a field of the config names."""
     try:
-        return input_pipeline.load(config[key], config.data_dir, config.dataset)
+        return input_pipeline.load_on_devices(
+            config[key], config.data_dir, config.dataset, mesh
+        )
     except SplitError as error:
         raise SplitError(f"config.{key} {error}") from None
 
@@ -124,7 +172,11 @@ def _check_nothing_on_record(workdir: Path) -> None:
 
 
 def _train_and_test(
-    programs: Programs, state: TrainState, root: jax.Array, number: int, writer: RunWriter
+    programs: Programs,
+    state: TrainState,
+    root: jax.Array,
+    number: int,
+    writer: RunWriter | SilentWriter,
 ) -> tuple[TrainState, dict[str, Any]]:
     """One epoch: the next state, and all but one of the fields of its line in metrics.jsonl."""
     begin = time.perf_counter()

@@ -19,6 +19,8 @@ RUN_FILES = (
     "config.json",
     "curves.png",
     "events.out.tfevents.*",
+    "report.html",
+    "report/*.png",
 )
 
 _LOCK = ".lock"

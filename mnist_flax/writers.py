@@ -102,9 +102,9 @@ class RunWriter:
                 if path.name not in kept:
                     path.unlink()
 
-    def model_table(self, table: str) -> None:
-        """Prints the table of `mnist_flax.model_table`."""
-        print(table, flush=True)
+    def say(self, text: str) -> None:
+        """Prints lines that are no figures."""
+        print(text, flush=True)
 
     @contextlib.contextmanager
     def epoch_bar(self, epoch: int) -> Iterator[ProgressBar]:
@@ -218,6 +218,26 @@ class RunWriter:
     def _right(self, record: Mapping[str, Any]) -> int:
         """Number of test images that were right: a whole number, free of float32's rounding."""
         return round(record["test_accuracy"] * self._num_test)
+
+
+class SilentWriter:
+    """Of a process that only computes: writes and prints nothing. See RunWriter."""
+
+    def __init__(self, history: Sequence[Mapping[str, Any]], wants_progress: bool) -> None:
+        """What the first process has: an epoch has to have as many parts everywhere."""
+        self.history = [dict(record) for record in history]
+        self.wants_progress = wants_progress
+
+    def say(self, text: str) -> None:
+        """Prints nothing."""
+
+    def epoch_bar(self, epoch: int) -> contextlib.AbstractContextManager[None]:
+        """No bar."""
+        return contextlib.nullcontext()
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Counts one epoch."""
+        self.history.append(dict(record))
 
 
 def _verdict(summary: Mapping[str, Any]) -> str:

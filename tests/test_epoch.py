@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import augment, compiler_options, epoch, input_pipeline, models, steps
+from mnist_flax import (
+    augment,
+    compiler_options,
+    epoch,
+    input_pipeline,
+    models,
+    sharding,
+    steps,
+)
 from mnist_flax import config as config_lib
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 
@@ -38,7 +46,8 @@ def config():
 @pytest.fixture(scope="module")
 def splits(data_dir):
     names = f"train[:{NUM_TRAIN}]", f"test[:{NUM_TEST}]"
-    return jax.device_put([input_pipeline.load(name, data_dir) for name in names])
+    mesh = sharding.make_mesh()
+    return [input_pipeline.load_on_devices(name, data_dir, "mnist", mesh) for name in names]
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,19 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[2J\u202e\udcff.png"
+    warn(f"{name} is blank")
+
+    def command() -> None:
+        raise UserError(f"{name} cannot be read")
+
+    assert exit_status(command) == 2
+    out, err = capsys.readouterr()
+    safe = r"a\x1b[2J\u202e\udcff.png"
+    assert (out, err) == ("", f"warning: {safe} is blank\nerror: {safe} cannot be read\n")
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("a bug"), OSError(errno.ENOENT, "not a full disk")]
 )

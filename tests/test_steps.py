@@ -8,7 +8,7 @@ import pytest
 
 from mnist_flax import augment, input_pipeline, models, steps
 from mnist_flax import config as config_lib
-from mnist_flax.input_pipeline import Split
+from mnist_flax.sharding import DeviceSplit
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_step_is_gradient_descent_on_the_mean_loss(state, split):
 
 @pytest.mark.parametrize("n", [1, 499, 500, 501, 1300])
 def test_every_image_of_a_split_counts_exactly_once(state, split, config, n):
-    part = Split(split.images[:n], split.labels[:n])
+    part = DeviceSplit(split.images[:n], split.labels[:n], n)
     metrics = jax.jit(steps.evaluate, static_argnames="config")(
         state, part, config=_Static(config)
     )

@@ -1,0 +1,132 @@
+"""Several processes that train together, one on each host.
+
+Each computes its share of every batch; only the first one prints, and writes into the workdir.
+That has to be on a disk that all see, as Orbax has all of them save and load.
+"""
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from mnist_flax.errors import TrainingError, UserError
+
+# How long to wait for the others at the start; and to be without a sign of one of them.
+_START_SECONDS, _SILENCE_SECONDS = 45, 30
+
+
+def join(coordinator: str, count: int | None = None, number: int | None = None) -> None:
+    """Waits for the other processes. To be called before anything asks for devices.
+
+    Args:
+      coordinator: host:port, on which process 0 listens; 'auto': the machines say who they are,
+        as those of Cloud TPU, Slurm, Open MPI and Kubernetes do.
+      count: how many processes there are; None with 'auto'.
+      number: which of them this is, from 0; None with 'auto'.
+
+    If they do not come together within _START_SECONDS, the process ends with a line on stderr
+    and status 2: JAX itself would end it with an abort and a stack trace of C++.
+
+    Raises:
+      UserError: JAX refuses what it is given.
+    """
+    wrong = f"the processes of this run did not come together by --coordinator={coordinator}"
+    advice = (
+        "start all at the same time, with the same --processes and a --process of its own each"
+    )
+
+    def give_up() -> None:
+        os.write(2, f"error: {wrong} within {_START_SECONDS} seconds; {advice}\n".encode())
+        os._exit(2)
+
+    timer = threading.Timer(_START_SECONDS, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        jax.distributed.initialize(
+            None if coordinator == "auto" else coordinator,
+            count,
+            number,
+            initialization_timeout=2 * _START_SECONDS,
+            heartbeat_timeout_seconds=_SILENCE_SECONDS,
+            shutdown_timeout_seconds=_SILENCE_SECONDS,
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{wrong} ({reason}); {advice}") from None
+    finally:
+        timer.cancel()
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints."""
+    return jax.process_index() == 0
+
+
+def told_by_first(tell: Callable[[], Any]) -> Any:
+    """What `tell` gives on the first process, on every process.
+
+    Args:
+      tell: gives what JSON can hold. Only the first process calls it.
+
+    Raises:
+      UserError: `tell` did, on the first process.
+    """
+    if jax.process_count() == 1:
+        return tell()
+    answer: dict[str, Any] = {}
+    if is_first():
+        try:
+            answer = {"value": tell()}
+        except UserError as error:
+            answer = {"error": str(error)}
+    message = json.dumps(answer).encode()
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
+    padded = np.frombuffer(message.ljust(size), np.uint8)[:size]
+    answer = json.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes())
+    if "error" in answer:
+        raise UserError(answer["error"])
+    return answer["value"]
+
+
+def check_same(what: str, values: Mapping[str, Any]) -> None:
+    """Raises UserError on all processes if one has other values; `what`: of what they are."""
+    if jax.process_count() == 1:
+        return
+    first = told_by_first(lambda: dict(values))
+    different = [
+        f"{what}.{key} is {value!r} and on the first process {first.get(key)!r}"
+        for key, value in json.loads(json.dumps(dict(values))).items()
+        if value != first.get(key)
+    ]
+    advice = f"start all processes with the same {what}"
+    # All have to know, as each would wait for the others.
+    others = multihost_utils.process_allgather(np.array([len(different)]))
+    if different:
+        raise UserError(f"{'; '.join(different)}; {advice}")
+    if others.any():
+        raise UserError(f"another process of this run has another {what}; {advice}")
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """What fails in here because another process is gone fails in one line.
+
+    Raises:
+      TrainingError: another process has stopped.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise TrainingError(
+            f"another process of this run has stopped or cannot be reached "
+            f"({' '.join(str(error).split())[:200]}); start all of them again with --resume"
+        ) from None

@@ -1,0 +1,65 @@
+"""Ten training steps in float64 on 1, 2, 4 and 8 devices, and how they differ; as JSON.
+
+Run by test_sharding.py with eight devices, of which a test's own process has one.
+"""
+
+import json
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from mnist_flax import config as config_lib
+from mnist_flax import models, sharding, steps
+from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
+
+
+def main() -> None:
+    jax.config.update("jax_enable_x64", True)
+    config = config_lib.load(config_lib.default_path())
+    optimizer = create_optimizer(config, create_learning_rate_fn(config, 10))
+    # Of the type of its images, unlike the one of the config.
+    model = models.ConvNet(config.model.dropout_rate)
+    wide = partial(jax.tree.map, lambda x: np.asarray(x, np.float64 if x.ndim else x.dtype))
+    begin = wide(steps.create_train_state(jax.random.key(0), config))
+    rng = np.random.default_rng(0)
+    # Batches of 96: the last of an epoch, and 12 for each of 8 devices.
+    images, labels = rng.normal(size=(960, 28, 28, 1)), rng.integers(0, 10, 960)
+
+    def train(n: int) -> tuple[steps.TrainState, np.ndarray, str]:
+        axes = dict(axis_types=(AxisType.Auto,), devices=jax.devices()[:n])
+        mesh = jax.make_mesh((n,), (sharding.AXIS,), **axes)
+        shares = NamedSharding(mesh, P(sharding.AXIS))
+        with jax.set_mesh(mesh):
+            step = jax.jit(partial(steps.train_step, model=model, optimizer=optimizer))
+            state = jax.device_put(begin, sharding.everywhere(mesh))
+            losses = []
+            for i in range(0, len(images), 96):
+                batch = jax.device_put((images[i : i + 96], labels[i : i + 96]), shares)
+                compiled = step.lower(state, *batch, jax.random.key(i)).compile()
+                state, outputs = compiled(state, *batch, jax.random.key(i))
+                assert outputs["loss"].dtype == jnp.float64
+                losses.append(np.asarray(outputs["loss"]))
+        assert all(len(x.sharding.device_set) == n for x in jax.tree.leaves(state))
+        return jax.device_get(state), np.concatenate(losses), compiled.as_text()
+
+    alone = train(1)
+    report = {}
+    for n in (2, 4, 8):
+        state, losses, program = train(n)
+        trees = (state.params, state.batch_stats), (alone[0].params, alone[0].batch_stats)
+        differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), *trees)
+        report[n] = {
+            "loss": np.abs(losses - alone[1]).max(),
+            "state": max(jax.tree.leaves(differences)),
+            "gathers": program.count("all-gather("),
+        }
+    json.dump(report, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

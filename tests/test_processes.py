@@ -1,0 +1,170 @@
+"""Two processes that train one network, and what happens when one of them is gone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mnist_flax import main, processes
+
+SMALL = ["--config.train_split=train[:1376]", "--config.test_split=test[:1001]"]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+def start(number, port, *arguments, count=2):
+    command = [
+        *(sys.executable, "-m", "mnist_flax.main", *SMALL, *map(str, arguments)),
+        *(f"--coordinator=localhost:{port}", f"--processes={count}", f"--process={number}"),
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(*arguments, others=()):
+    """Both processes to their end: [status, stdout, stderr] of each."""
+    port = free_port()
+    both = [start(number, port, *arguments, *others[:number]) for number in (0, 1)]
+    outputs = [process.communicate(timeout=100) for process in both]
+    return [(p.returncode, *output) for p, output in zip(both, outputs, strict=True)]
+
+
+def figures(workdir):
+    """The lines of metrics.jsonl, but for the times."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [
+        {key: value for key, value in json.loads(line).items() if "second" not in key}
+        for line in lines
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "run"
+    return workdir, run("--workdir", workdir, "--config.num_epochs=3")
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_one_writes(finished):
+    workdir, ((status, out, err), (other_status, other_out, other_err)) = finished
+    assert status == 0, err
+    assert other_status == 0, other_err
+    assert "Epoch 3  Train: Loss=" in out
+    assert "Epoch" not in other_out
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert summary["device_count"] == 2
+    assert len(figures(workdir)) == 3
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) >= ["2", "3"]
+
+
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does(finished, tmp_path):
+    workdir = tmp_path / "alone"
+    command = [sys.executable, "-m", "mnist_flax.main", *SMALL, "--config.num_epochs=3"]
+    subprocess.run([*command, "--workdir", workdir], check=True, capture_output=True)
+    for one, two in zip(figures(workdir), figures(finished[0]), strict=True):
+        assert two["step"] == one["step"]
+        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-3)
+        assert two["train_accuracy"] == pytest.approx(one["train_accuracy"], abs=5e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", [1, 0])
+def test_a_process_that_is_killed_stops_the_other_and_the_run_resumes(finished, tmp_path, gone):
+    workdir, port = tmp_path / "run", free_port()
+    arguments = ("--workdir", workdir, "--config.num_epochs=3")
+    both = [start(number, port, *arguments) for number in (0, 1)]
+    for line in both[0].stdout:
+        if line.startswith("Epoch 1"):
+            break
+    both[gone].send_signal(signal.SIGKILL)
+    begin = time.monotonic()
+    _, err = both[1 - gone].communicate(timeout=120)
+    both[gone].communicate()
+    # The promise is a minute, and a hang would be stopped above: no measure of speed.
+    assert time.monotonic() - begin < 60
+    assert both[1 - gone].returncode == 1
+    assert err.splitlines()[-1].startswith("error: another process of this run has stopped")
+    assert "--resume" in err.splitlines()[-1]
+    for status, _, err in run(*arguments, "--resume"):
+        assert status == 0, err
+    assert figures(workdir) == figures(finished[0])
+
+
+@pytest.mark.slow
+def test_bad_input_is_said_by_both(finished):
+    workdir, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+    for status, _, err in run("--workdir", workdir):
+        assert status == 2
+        assert "already holds a run" in err.splitlines()[-1]
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_another_config_on_the_second(data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    first, second = run("--workdir", workdir, others=["--config.seed=7"])
+    assert first[0] == second[0] == 2
+    assert "another process of this run has another config" in first[2].splitlines()[-1]
+    assert "config.seed is 7 and on the first process 0" in second[2].splitlines()[-1]
+    assert not workdir.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_others_that_never_come(monkeypatch, data_dir, tmp_path, number):
+    code = (
+        "import sys; from mnist_flax import errors, main, processes; "
+        "processes._START_SECONDS = 5; errors.leave(main.main(sys.argv[1:]))"
+    )
+    flags = [f"--coordinator=localhost:{free_port()}", "--processes=2", f"--process={number}"]
+    workdir = tmp_path / "run"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *flags, "--workdir", workdir],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 2, result.stderr
+    assert "did not come together by --coordinator=localhost" in result.stderr.splitlines()[-1]
+    assert not workdir.exists()
+
+
+def test_the_time_to_come_together_is_less_than_a_minute():
+    assert processes._START_SECONDS < 60
+    assert processes._SILENCE_SECONDS < 60
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--coordinator=host:1"], "--processes=N and --process=I"),
+        (["--coordinator=host", "--processes=2", "--process=0"], "HOST:PORT"),
+        (["--coordinator=host:1", "--processes=2", "--process=2"], "is none of --processes=2"),
+        (["--coordinator=auto", "--processes=2"], "go with --coordinator=HOST:PORT"),
+        (["--process=1"], "go with --coordinator=HOST:PORT"),
+        (["--coordinator=host:1", "--processes=0", "--process=0"], "positive integer"),
+    ],
+)
+def test_flags_that_do_not_go_together(capsys, tmp_path, flags, words):
+    assert main.main([*flags, "--workdir", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert not os.listdir(tmp_path)
+
+
+def test_alone_there_is_nobody_to_tell():
+    assert processes.is_first()
+    value = object()
+    assert processes.told_by_first(lambda: value) is value

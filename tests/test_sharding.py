@@ -1,0 +1,112 @@
+"""Several devices compute what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from mnist_flax import sharding
+from mnist_flax.errors import UserError
+
+# 10 batches of 128 and one of 96.
+COMMAND = [
+    *("-m", "mnist_flax.main", "--config.num_epochs=2"),
+    *("--config.train_split=train[:1376]", "--config.test_split=test[:1001]"),
+]
+
+
+def run(devices, *arguments):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)},
+    )
+
+
+@pytest.mark.slow
+def test_steps_are_those_of_one_device():
+    result = run(8, Path(__file__).with_name("many_devices.py"))
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report.keys() == {"2", "4", "8"}
+    for found in report.values():
+        # float64, after ten steps of Adam of 1e-3.
+        assert found["loss"] < 1e-9
+        assert found["state"] < 1e-9
+        # No device is sent what others compute: only sums go round.
+        assert found["gathers"] == 0
+
+
+@pytest.mark.slow
+def test_a_run_on_eight_devices_is_that_of_one(tmp_path, data_dir):
+    lines = []
+    for devices in (1, 8):
+        workdir = tmp_path / str(devices)
+        result = run(devices, *COMMAND, "--workdir", workdir)
+        assert result.returncode == 0, result.stderr
+        assert json.loads((workdir / "summary.json").read_text())["device_count"] == devices
+        texts = (workdir / "metrics.jsonl").read_text().splitlines()
+        lines.append([json.loads(text) for text in texts])
+    for one, eight in zip(*lines, strict=True):
+        assert eight["step"] == one["step"]
+        assert eight["train_loss"] == pytest.approx(one["train_loss"], rel=1e-4)
+        assert eight["train_accuracy"] == pytest.approx(one["train_accuracy"], abs=3e-3)
+        assert eight["test_loss"] == pytest.approx(one["test_loss"], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config.batch_size=100"], "batch_size is 100, which 8 devices cannot share evenly"),
+        (["--config.train_split=train[:1290]"], "a last batch of 10 of the 1290 images"),
+    ],
+)
+def test_batches_that_cannot_be_shared(tmp_path, data_dir, arguments, words):
+    result = run(8, *COMMAND, *arguments, "--workdir", tmp_path / "run")
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_batches_that_can_be_shared(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    sharding.check_divisible(128, 60_000)
+    with pytest.raises(UserError, match="choose a multiple of 8"):
+        sharding.check_divisible(12, 60_000)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 24])
+def test_every_row_is_on_one_device(size):
+    """With one device here; test_a_run_on_eight_devices has eight, and 1001 images."""
+    images = np.arange(size * 784, dtype=np.int64).astype(np.uint8).reshape(size, 28, 28)
+    labels = np.arange(size, dtype=np.int32)
+    reads = []
+
+    def read(begin, end):
+        reads.append((begin, end))
+        return images[begin:end], labels[begin:end]
+
+    split = sharding.share_out(read, size, sharding.make_mesh())
+    assert reads == [(0, size)]
+    assert split.size == size
+    assert split.mesh.size == 1
+    indices = np.arange(size)[::-1]
+    for found, expected in zip(sharding.take(split, indices), (images, labels), strict=True):
+        np.testing.assert_array_equal(found, expected[indices])
+
+
+def test_replicated_arrays_are_copies():
+    array = np.zeros(4, np.float32)
+    key = jax.random.key(3)
+    copy, same = sharding.replicate((array, key), sharding.make_mesh())
+    array[:] = 1
+    np.testing.assert_array_equal(copy, np.zeros(4))
+    np.testing.assert_array_equal(jax.random.key_data(same), jax.random.key_data(key))
