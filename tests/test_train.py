@@ -59,6 +59,8 @@ def test_a_run_writes_its_contract(config, tmp_path, capsys):
     ]
     assert metrics[-1]["test_accuracy"] == summary["final_test_accuracy"]
     assert "19,114" in capsys.readouterr().out
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    assert b"augmentations" in events.read_bytes()
 
 
 def figures(workdir):

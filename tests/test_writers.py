@@ -14,7 +14,7 @@ from test_files import full_disk
 from test_tensorboard import read_events
 
 from mnist_flax import config as config_lib
-from mnist_flax.writers import RunWriter, epochs_on_record
+from mnist_flax.writers import RunWriter, SilentWriter, epochs_on_record
 
 SUMMARY_FIELDS = [
     *("params", "epochs", "final_test_accuracy", "best_test_accuracy", "best_epoch"),
@@ -210,11 +210,22 @@ def test_what_json_has_no_number_for_is_null(
     assert "Average loss: nan" in capsys.readouterr().out
 
 
-def test_model_table_is_printed(
+def test_what_is_said_is_printed(
     tmp_path: Path, config: ConfigDict, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1).model_table("the table")
+    RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1).say("the table")
     assert capsys.readouterr().out == "the table\n"
+
+
+def test_a_process_that_only_computes_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    writer = SilentWriter([{"epoch": 1}], wants_progress=True)
+    writer.say("the table")
+    with writer.epoch_bar(2) as bar:
+        assert bar is None
+    writer.epoch({"epoch": 2})
+    assert writer.history == [{"epoch": 1}, {"epoch": 2}]
+    assert writer.wants_progress
+    assert capsys.readouterr() == ("", "")
 
 
 def test_full_disk_leaves_whole_lines(tmp_path: Path, config: ConfigDict) -> None:
