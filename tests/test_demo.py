@@ -30,7 +30,12 @@ def workdir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def started(*argv: str) -> Iterator[subprocess.Popen[str]]:
     """The command as a person types it, for as long as it lasts."""
-    command = [sys.executable, "-m", "mnist_flax.demo", *argv]
+    # A shell starts what it runs in the background with SIGINT ignored.
+    code = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('mnist_flax.demo', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, *argv]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
