@@ -106,7 +106,8 @@ def test_every_row_is_on_one_device(size):
 def test_replicated_arrays_are_copies():
     array = np.zeros(4, np.float32)
     key = jax.random.key(3)
-    copy, same = sharding.replicate((array, key), sharding.make_mesh())
+    copies = sharding.replicate((array, key), sharding.make_mesh())
+    copy, same = jax.block_until_ready(copies)
     array[:] = 1
     np.testing.assert_array_equal(copy, np.zeros(4))
     np.testing.assert_array_equal(jax.random.key_data(same), jax.random.key_data(key))
