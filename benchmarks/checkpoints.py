@@ -24,11 +24,11 @@ def main(count: int) -> None:
     compilation_cache.enable()
     config = config_lib.load(config_lib.default_path())
     mesh = sharding.make_mesh()
-    splits = [
+    train, test = (
         input_pipeline.load_on_devices(name, config.data_dir, config.dataset, mesh)
         for name in (config.train_split, config.test_split)
-    ]
-    programs = Programs(config, *splits)
+    )
+    programs = Programs(config, train, test)
     root = jax.random.key(config.seed)
     state = programs.create(root)
     history, epochs, saves = [], [], []

@@ -7,8 +7,9 @@ progress bar shows, where there is one.
 
 import itertools
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -154,31 +155,63 @@ class Programs:
       seconds: how long compilation took.
     """
 
-    def __init__(self, config: ConfigDict, train: DeviceSplit, test: DeviceSplit) -> None:
-        """Compiles for two splits, and for the devices that they are on."""
+    def __init__(
+        self,
+        config: ConfigDict,
+        train: DeviceSplit,
+        test: DeviceSplit,
+        seeds: int | None = None,
+    ) -> None:
+        """Compiles for two splits, and for the devices that they are on.
+
+        Args:
+          config: a valid one.
+          train: the training split.
+          test: the test split.
+          seeds: how many runs to train at once; keys, states and metrics then have a first axis
+            of that size. None: one, without such an axis.
+        """
         begin = time.perf_counter()
         self._train, self._test, self._mesh = train, test, train.mesh
         self._steps, self._rest = divmod(train.size, config.batch_size)
 
         once, loops = compiler_options.for_once(), compiler_options.for_loops()
-        jit = partial(jax.jit, out_shardings=sharding.everywhere(self._mesh))
         index = jax.ShapeDtypeStruct((), jnp.int32)
         key = jax.eval_shape(jax.random.key, 0)
+        if seeds is not None:
+            key = jax.ShapeDtypeStruct((seeds,), key.dtype)
+
+        def jit(f: Callable[..., Any], *axes: int | None, donate: bool = False) -> Any:
+            """Compiles for the axes of a function's arguments that are those of seeds."""
+            f = f if seeds is None else jax.vmap(f, in_axes=axes)
+            return jax.jit(
+                f,
+                out_shardings=sharding.everywhere(self._mesh),
+                donate_argnums=(0,) if donate else (),
+            )
+
         with jax.set_mesh(self._mesh):
-            create = jit(partial(create_train_state, config=config, num_images=train.size))
+            create = jit(partial(create_train_state, config=config, num_images=train.size), 0)
             state = jax.eval_shape(create, key)
             self.create = create.lower(key).compile(once)
-            start = jit(partial(start_epoch, num_images=train.size), donate_argnums=0)
+            start = jit(partial(start_epoch, num_images=train.size), 0, 0, None, donate=True)
             epoch, order, key = jax.eval_shape(start, state, key, index)
             self._start = start.lower(state, key, index).compile(once)
-            steps = jit(partial(full_steps, config=config), donate_argnums=0)
+            steps = jit(
+                partial(full_steps, config=config), 0, None, 0, 0, None, None, donate=True
+            )
             self._full = steps.lower(epoch, train, order, key, index, index).compile(loops)
             if self._rest:
-                last = jit(partial(last_step, config=config), donate_argnums=0)
+                last = jit(partial(last_step, config=config), 0, None, 0, 0, donate=True)
                 self._last = last.lower(epoch, train, order, key).compile(once)
-            test_metrics = jit(partial(evaluate, config=config))
+            test_metrics = jit(partial(evaluate, config=config), 0, None)
             self._evaluate = test_metrics.lower(state, test).compile(loops)
         self.seconds = time.perf_counter() - begin
+
+    def bytes_needed(self) -> int:
+        """Memory of a device that training takes beside the splits, as XLA says."""
+        analysis = self._full.memory_analysis()
+        return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
 
     def train_epoch(
         self, state: TrainState, key: jax.Array, number: int, bar: ProgressBar | None

@@ -16,20 +16,18 @@ other failure.
 """
 
 import contextlib
-import itertools
 import re
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
+from mnist_flax import command_line, stopping, workdirs, writers
 from mnist_flax import config as config_lib
-from mnist_flax import stopping, workdirs, writers
 from mnist_flax.errors import UserError, exit_status, leave
 
 
@@ -47,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(argv: list[str]) -> None:
     if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(_help())
+        print(command_line.help_text(__doc__, _define_flags))
         return
     values = _parse(argv)
     config: ConfigDict = values.config
@@ -71,7 +69,7 @@ def _train(argv: list[str]) -> None:
 
 def _workdir(values: flags.FlagValues, made: list[Path]) -> Path:
     """The workdir, which is made if none is named; appended to `made`."""
-    made.append(Path(values.workdir) if values.workdir else _make_fresh_workdir(Path("runs")))
+    made.append(Path(values.workdir) if values.workdir else workdirs.make_fresh(Path("runs")))
     return made[0]
 
 
@@ -109,25 +107,14 @@ def _last_line(made: list[Path], number: signal.Signals) -> str:
     return done if number == signal.SIGINT else f"{done}; --resume goes on after them"
 
 
-class _ConfigFileParser(flags.ArgumentParser):
-    """Reads the file that --config names; the parser of config_flags shows its traceback."""
-
-    def parse(self, argument: str) -> ConfigDict:
-        return config_lib.load(argument)
-
-
-def _define_flags(command: list[str]) -> flags.FlagValues:
-    """The flags of a command line, and a flag for each --config.KEY in it; not yet parsed."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file.", flag_values=values, sys_argv=command
-    )
-    values["config"].parser = _ConfigFileParser()
-    values.set_default("config", str(config_lib.default_path()))
+def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "workdir", None, "Folder of the run. If not given, a new one in runs/.", values
     )
     flags.DEFINE_bool("overwrite", False, "Replace the run that the workdir holds.", values)
+    flags.DEFINE_bool(
+        "resume", False, "Go on with the run that the workdir holds, if any.", values
+    )
     flags.DEFINE_string(
         "coordinator",
         None,
@@ -141,10 +128,6 @@ def _define_flags(command: list[str]) -> flags.FlagValues:
     flags.DEFINE_integer(
         "process", None, "With --coordinator=HOST:PORT: which this is, from 0.", 0, None, values
     )
-    flags.DEFINE_bool(
-        "resume", False, "Go on with the run that the workdir holds, if any.", values
-    )
-    return values
 
 
 def _parse(argv: list[str]) -> flags.FlagValues:
@@ -153,26 +136,10 @@ def _parse(argv: list[str]) -> flags.FlagValues:
     Raises:
         UserError: Whatever is wrong with it.
     """
-    for argument in argv:
-        override = re.match(r"--?(?:no)?config\.([^=]*)", argument)
-        if override:
-            config_lib.check_known(override[1])
-    command = ["mnist_flax.main", *argv]
-    try:
-        values = _define_flags(command)
-        rest = values(command)[1:]
-    except flags.IllegalFlagValueError as error:
-        override = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
-        if override:
-            raise config_lib.bad_value(*override.groups()) from None
-        raise UserError(f"{error}") from None
-    except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from None
+    values = command_line.parse(argv, _define_flags)
     if values.resume and values.overwrite:
         raise UserError("--resume and --overwrite exclude each other; choose one")
     _check_processes(values)
-    if rest:
-        raise UserError(f"unexpected argument {rest[0]!r}; a config file goes after --config")
     return values
 
 
@@ -190,44 +157,6 @@ def _check_processes(values: flags.FlagValues) -> None:
         )
     elif number >= count:
         raise UserError(f"--process={number} is none of --processes={count}; they count from 0")
-
-
-def _help() -> str:
-    """What --help prints: this module's text, the flags, and the fields of a config."""
-    path = config_lib.default_path()
-    fields = config_lib.flatten(config_lib.load(path))
-    lines = [
-        f"  --config.{name}={fields[name]!r}".ljust(44) + rule.allowed
-        for name, rule in config_lib.RULES.items()
-    ]
-    text = _define_flags([]).get_help(include_special_flags=False).strip().partition("\n")[2]
-    return "\n".join(
-        [
-            __doc__,
-            "Flags:",
-            text,
-            "",
-            f"Fields of a config, as in {path}, which explains them:",
-            *lines,
-        ]
-    )
-
-
-def _make_fresh_workdir(parent: Path) -> Path:
-    """Makes a folder named by the time; two runs that start together get two of them."""
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    try:
-        parent.mkdir(exist_ok=True)
-        for number in itertools.count(1):
-            workdir = parent / (stamp if number == 1 else f"{stamp}-{number}")
-            with contextlib.suppress(FileExistsError):
-                workdir.mkdir()
-                break
-    except OSError as error:
-        raise UserError(
-            f"no folder can be made in {parent} ({error.strerror}); choose one with --workdir"
-        ) from None
-    return workdir
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ def _run(
     if saved:
         writer.say(f"Resumed after epoch {len(history)}.")
     writer.say("Compiling: some seconds, and less the next time.")
-    programs = Programs(config, *splits)
+    train, test = splits
+    programs = Programs(config, train, test)
     if saved:
         state = sharding.replicate(saved.state, mesh)
     else:

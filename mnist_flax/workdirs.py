@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from mnist_flax.errors import UserError
@@ -58,6 +60,31 @@ def hold(workdir: Path, may_hold_a_run: bool) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (workdir / _LOCK).unlink()
         os.close(lock)
+
+
+def make_fresh(parent: Path, prefix: str = "") -> Path:
+    """Makes a folder named by the time; two that start together get two of them.
+
+    Args:
+        parent: Where; made if it is not there.
+        prefix: What the name begins with.
+
+    Raises:
+        UserError: No folder can be made there.
+    """
+    stamp = prefix + datetime.now().strftime("%Y%m%d-%H%M%S")
+    try:
+        parent.mkdir(exist_ok=True)
+        for number in itertools.count(1):
+            workdir = parent / (stamp if number == 1 else f"{stamp}-{number}")
+            with contextlib.suppress(FileExistsError):
+                workdir.mkdir()
+                break
+    except OSError as error:
+        raise UserError(
+            f"no folder can be made in {parent} ({error.strerror}); choose one with --workdir"
+        ) from None
+    return workdir
 
 
 def _lock(path: Path) -> int:

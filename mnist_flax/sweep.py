@@ -1,0 +1,257 @@
+"""Trains a config with several seeds, and says how good it is on average.
+
+Examples:
+  python -m mnist_flax.sweep --config configs/default.py --seeds 5
+  python -m mnist_flax.sweep --seeds 3 --grid learning_rate=1e-3,3e-3 --workdir runs/rates
+  python -m mnist_flax.sweep --seeds 10 --config.num_epochs=4
+
+What it prints, of the accuracy after the last epoch, never of the best: n, mean ± sd (of the
+sample), min, max, the 95 % interval of the mean (Student's t); the share of the seeds that met
+the target before the last epoch; the first epoch at the target of each seed.
+
+Seeds are config.seed, config.seed + 1, ... Each --grid FIELD=VALUE,VALUE,... is tried with all
+seeds, in every combination. To choose by it, keep the test set out of it:
+  --config.train_split='train[:55000]' --config.test_split='train[55000:]'
+
+The workdir gets sweep.jsonl, a line a seed with its whole curve; sweep.png, every seed's curve
+and the band of mean ± sd; sweep.json, the config and the grid. The same command with the same
+workdir goes on after the seeds that are in sweep.jsonl.
+Exit status: 0 if all seeds were trained, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM, 1
+for any other failure.
+"""
+
+import itertools
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from mnist_flax import command_line, files, stopping, workdirs
+from mnist_flax import config as config_lib
+from mnist_flax.errors import UserError, exit_status, leave
+
+LINES, SETTINGS, PICTURE = "sweep.jsonl", "sweep.json", "sweep.png"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command.
+
+    Args:
+      argv: the command line without the name of the program.
+
+    Returns:
+      The exit status.
+    """
+    return exit_status(lambda: _sweep(list(argv)))
+
+
+def _sweep(argv: list[str]) -> None:
+    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
+        print(command_line.help_text(__doc__, _define_flags))
+        return
+    values = command_line.parse(argv, _define_flags)
+    if values.workdir == "":
+        raise UserError("--workdir is empty; name a folder, or leave it out for a new one")
+    points = list(_points(argv, values.grid))
+    for config in points:
+        config_lib.validate(config)
+        _check_data(config)
+    workdir = (
+        Path(values.workdir) if values.workdir else workdirs.make_fresh(Path("runs"), "sweep-")
+    )
+    with (
+        stopping.at_once(partial(_last_line, workdir)),
+        workdirs.hold(workdir, may_hold_a_run=False),
+    ):
+        names = [_name(config, values.grid) for config in points]
+        lines = _begin(workdir, names, points)
+        print(f"Workdir: {workdir}", flush=True)
+        for name, config in zip(names, points, strict=True):
+            done = {line["seed"] for line in lines if line["setting"] == name}
+            seeds = [config.seed + i for i in range(values.seeds)]
+            for line in _train(
+                config, name, [s for s in seeds if s not in done], values.parallel
+            ):
+                with stopping.in_one_piece:
+                    files.append(workdir / LINES, (json.dumps(line) + "\n").encode())
+                lines.append(line)
+                print(_shown(line), flush=True)
+        _finish(workdir, names, lines, points[0].target_accuracy)
+
+
+def _points(argv: list[str], grid: list[str]) -> Iterator[ConfigDict]:
+    """The configs of a grid, in every combination.
+
+    Raises:
+      UserError: a part of the grid is malformed, or no field of a config.
+    """
+    axes = []
+    for part in grid:
+        match = re.fullmatch(r"([\w.]+)=(.+)", part)
+        if not match:
+            raise UserError(f"--grid {part} is not FIELD=VALUE,VALUE,...")
+        config_lib.check_known(match[1])
+        if match[1] == "seed":
+            raise UserError("--grid cannot vary the seed; --seeds says how many there are")
+        axes.append([f"--config.{match[1]}={value}" for value in match[2].split(",")])
+    if len({axis[0].partition("=")[0] for axis in axes}) < len(axes):
+        raise UserError("--grid has a field twice; name all its values in one")
+    for overrides in itertools.product(*axes):
+        yield command_line.parse([*argv, *overrides], _define_flags).config
+
+
+def _check_data(config: ConfigDict) -> None:
+    """Raises UserError if a config's splits cannot be used; prepares the data if need be."""
+    # They take a second to import: bad input of other kinds has had its answer by now.
+    from mnist_flax import input_pipeline, sharding
+
+    for key in ("test_split", "train_split"):
+        try:
+            source = input_pipeline.Source(config[key], config.data_dir, config.dataset)
+        except input_pipeline.SplitError as error:
+            raise UserError(f"config.{key} {error}") from None
+    config_lib.check_batch_size(config, source.size)
+    sharding.check_divisible(config.batch_size, source.size)
+
+
+def _name(config: ConfigDict, grid: list[str]) -> str:
+    """What tells a setting from the others of a grid: 'learning_rate=0.003'."""
+    fields = config_lib.flatten(config)
+    keys = [part.partition("=")[0] for part in grid]
+    return " ".join(f"{key}={fields[key]}" for key in keys)
+
+
+def _begin(workdir: Path, names: list[str], points: list[ConfigDict]) -> list[dict[str, Any]]:
+    """The lines of seeds that are done; writes sweep.json if there are none.
+
+    Raises:
+      UserError: the workdir holds another sweep, or one that is damaged.
+    """
+    settings = {
+        name: {
+            key: value for key, value in config_lib.flatten(config).items() if key != "data_dir"
+        }
+        for name, config in zip(names, points, strict=True)
+    }
+    path = workdir / SETTINGS
+    try:
+        before = json.loads(path.read_text()) if path.exists() else None
+        text = (workdir / LINES).read_text() if before else ""
+        # Half a line may be left by a power cut; it is written again.
+        lines = [json.loads(line) for line in text.rpartition("\n")[0].splitlines()]
+    except FileNotFoundError:
+        lines = []
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the sweep in {workdir} cannot be read ({error}); use another"
+        ) from None
+    if before != settings and (before is not None or (workdir / LINES).exists()):
+        raise UserError(
+            f"the workdir {workdir} holds a sweep of another config or grid, by {SETTINGS}; "
+            "use another --workdir"
+        )
+    files.replace(path, (json.dumps(settings, indent=2) + "\n").encode())
+    files.replace(
+        workdir / LINES, b"".join((json.dumps(line) + "\n").encode() for line in lines)
+    )
+    return lines
+
+
+def _train(
+    config: ConfigDict, name: str, todo: list[int], parallel: int | None
+) -> Iterator[dict[str, Any]]:
+    """Trains seeds of a config, and gives the line of each as it is done."""
+    if not todo:
+        return
+    from mnist_flax import compilation_cache, input_pipeline, seeds, sharding
+
+    compilation_cache.enable()
+    mesh = sharding.make_mesh()
+    train, test = (
+        input_pipeline.load_on_devices(config[key], config.data_dir, config.dataset, mesh)
+        for key in ("train_split", "test_split")
+    )
+    if parallel is None:
+        parallel = seeds.most_at_once(config, train, test, len(todo))
+    parallel = min(parallel, len(todo))
+    programs = seeds.SeedPrograms(config, train, test, parallel)
+    for i in range(0, len(todo), parallel):
+        some = todo[i : i + parallel]
+        curves, seconds = programs.train(some)
+        for seed, curve in zip(some, curves, strict=True):
+            rights = [round(accuracy * test.size) for accuracy in curve.test_accuracy]
+            # As in summary.json.
+            needed = config.target_accuracy * test.size - 1e-6
+            reached = [epoch for epoch, n in enumerate(rights, 1) if n >= needed]
+            yield {
+                "setting": name,
+                "seed": seed,
+                "epochs": config.num_epochs,
+                "final_test_accuracy": rights[-1] / test.size,
+                "best_test_accuracy": max(rights) / test.size,
+                "first_epoch_at_target": reached[0] if reached else None,
+                "seconds": seconds / len(some),
+                "parallel": parallel,
+                **curve._asdict(),
+            }
+
+
+def _finish(
+    workdir: Path, names: list[str], lines: list[dict[str, Any]], target: float
+) -> None:
+    """Prints the table and draws the picture."""
+    # SciPy and Matplotlib take a second to import.
+    from mnist_flax import sweep_results
+
+    groups = {name: [line for line in lines if line["setting"] == name] for name in names}
+    files.replace(workdir / PICTURE, sweep_results.draw(groups, target))
+    print(sweep_results.table(groups))
+    print(f"Results: {workdir} ({LINES}, {PICTURE})", flush=True)
+
+
+def _shown(line: dict[str, Any]) -> str:
+    """What is printed of a seed."""
+    first = line["first_epoch_at_target"]
+    met = f"target met at epoch {first}" if first else "target not met"
+    setting = f"{line['setting']}, " if line["setting"] else ""
+    return (
+        f"{setting}seed {line['seed']}: final {100 * line['final_test_accuracy']:.2f} %, "
+        f"{met}, {line['seconds']:.1f} s"
+    )
+
+
+def _last_line(workdir: Path, number: signal.Signals) -> str:
+    """What a sweep says that was stopped by a signal."""
+    what = "interrupted" if number == signal.SIGINT else "terminated"
+    path = workdir / LINES
+    done = path.read_bytes().count(b"\n") if path.exists() else 0
+    return f"{what}: seeds done: {done}, in {workdir}; the same command goes on after them"
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer("seeds", 5, "How many seeds.", 1, None, values)
+    flags.DEFINE_multi_string(
+        "grid", [], "A field of the config and its values; may be given more than once.", values
+    )
+    flags.DEFINE_integer(
+        "parallel",
+        None,
+        "How many seeds to train at once. If not given: on CPU one, else what memory holds.",
+        1,
+        None,
+        values,
+    )
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the sweep. If not given, a new one in runs/.", values
+    )
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

@@ -1,0 +1,217 @@
+"""Many seeds of a config, through the command line."""
+
+import io
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_flax import main as main_command
+from mnist_flax import seeds, sweep, sweep_results
+from mnist_flax.epoch import Programs
+
+SMALL = [
+    "--config.train_split=train[:200]",
+    "--config.test_split=test[:500]",
+    "--config.num_epochs=2",
+    "--config.target_accuracy=0.1",
+]
+
+
+def run(*argv):
+    return sweep.main([*SMALL, *map(str, argv)])
+
+
+def lines_of(workdir):
+    return [json.loads(line) for line in (workdir / sweep.LINES).read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def swept(data_dir, tmp_path_factory):
+    """Three seeds, of which the first two were trained in an earlier call."""
+    workdir = tmp_path_factory.mktemp("sweeps") / "three"
+    assert run("--workdir", workdir, "--seeds", 2) == 0
+    before = lines_of(workdir)
+    assert run("--workdir", workdir, "--seeds", 3) == 0
+    return workdir, before
+
+
+def test_each_seed_has_a_line_and_is_trained_once(swept):
+    workdir, before = swept
+    lines = lines_of(workdir)
+    assert lines[:2] == before
+    assert [line["seed"] for line in lines] == [0, 1, 2]
+    for line in lines:
+        assert len(line["test_accuracy"]) == line["epochs"] == 2
+        assert line["final_test_accuracy"] == pytest.approx(line["test_accuracy"][-1])
+        assert line["best_test_accuracy"] == pytest.approx(max(line["test_accuracy"]))
+        first = line["first_epoch_at_target"]
+        assert first is None or line["test_accuracy"][first - 1] >= 0.1 - 1e-6
+    assert len({line["train_loss"][0] for line in lines}) == 3
+
+
+def test_a_seed_is_the_run_of_that_seed_alone(swept, tmp_path):
+    argv = [*SMALL, "--config.seed=1", "--workdir", str(tmp_path / "run")]
+    assert main_command.main(argv) == 0
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    alone = [json.loads(line) for line in text.splitlines()]
+    for name in seeds.Curves._fields:
+        assert lines_of(swept[0])[1][name] == [record[name] for record in alone]
+
+
+@pytest.mark.slow
+def test_seeds_at_once_are_those_alone_to_rounding(swept, tmp_path):
+    """One more than fits in turns of two."""
+    workdir = tmp_path / "sweep"
+    assert run("--workdir", workdir, "--seeds", 3, "--parallel", 2) == 0
+    for once, alone in zip(lines_of(workdir), lines_of(swept[0]), strict=True):
+        assert once["seed"] == alone["seed"]
+        assert once["parallel"] == 2
+        assert alone["parallel"] == 1
+        assert once["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
+        # Four steps of Adam, of 1e-3 each, with batch norm's statistics still moving.
+        assert once["test_loss"] == pytest.approx(alone["test_loss"], rel=1e-2)
+        for name in ("train_accuracy", "test_accuracy"):
+            assert once[name] == pytest.approx(alone[name], abs=0.02)
+
+
+def test_what_is_printed_and_drawn(swept, capsys):
+    workdir, _ = swept
+    assert run("--workdir", workdir, "--seeds", 3) == 0
+    out = capsys.readouterr().out
+    finals = 100 * np.array([line["final_test_accuracy"] for line in lines_of(workdir)])
+    assert f"{finals.mean():.3f} ± {finals.std(ddof=1):.3f}" in out
+    assert "seed 0" not in out  # Nothing was left to train.
+    picture = Image.open(io.BytesIO((workdir / sweep.PICTURE).read_bytes()))
+    assert picture.size == (1500, 900)
+    assert json.loads((workdir / sweep.SETTINGS).read_text())[""]["num_epochs"] == 2
+
+
+def test_a_grid(data_dir, tmp_path, capsys):
+    workdir = tmp_path / "grid"
+    argv = ["--seeds", 1, "--grid", "learning_rate=1e-3,3e-3", "--config.num_epochs=1"]
+    assert run("--workdir", workdir, *argv) == 0
+    lines = lines_of(workdir)
+    assert [line["setting"] for line in lines] == ["learning_rate=0.001", "learning_rate=0.003"]
+    assert lines[0]["test_loss"] != lines[1]["test_loss"]
+    settings = json.loads((workdir / sweep.SETTINGS).read_text())
+    assert [fields["learning_rate"] for fields in settings.values()] == [0.001, 0.003]
+    assert "learning_rate=0.003  1" in capsys.readouterr().out
+
+
+def test_a_half_written_line_is_trained_again(swept, tmp_path):
+    workdir = tmp_path / "sweep"
+    workdir.mkdir()
+    for name in (sweep.SETTINGS, sweep.LINES):
+        (workdir / name).write_bytes((swept[0] / name).read_bytes())
+    whole = (workdir / sweep.LINES).read_text()
+    (workdir / sweep.LINES).write_text(whole[:-40])
+    assert run("--workdir", workdir, "--seeds", 3) == 0
+    repaired = lines_of(workdir)
+    for line, before in zip(repaired, lines_of(swept[0]), strict=True):
+        assert {**line, "seconds": 0} == {**before, "seconds": 0}
+
+
+def line(final, first, epochs=20):
+    return {
+        "final_test_accuracy": final,
+        "best_test_accuracy": final,
+        "first_epoch_at_target": first,
+        "epochs": epochs,
+        "test_accuracy": [0.9, final],
+    }
+
+
+def test_statistics():
+    found = sweep_results.summarize([line(0.995, 12), line(0.994, None), line(0.996, 20)])
+    assert (found.n, found.low, found.high) == (3, 0.994, 0.996)
+    assert found.mean == pytest.approx(0.995)
+    assert found.sd == pytest.approx(0.001)
+    # 4.3027 is Student's t for 2 degrees of freedom, from any table of it.
+    half = 4.302653 * 0.001 / math.sqrt(3)
+    assert found.interval == pytest.approx((0.995 - half, 0.995 + half))
+    assert found.met == pytest.approx(1 / 3)
+    assert found.first_epochs == [12, 20]
+
+
+def test_statistics_of_one_seed():
+    found = sweep_results.summarize([line(0.995, 12)])
+    assert math.isnan(found.sd)
+    assert "nan" not in sweep_results.table({"": [line(0.995, 12)]})
+
+
+@pytest.mark.parametrize(
+    ("free", "each", "wanted", "expected"),
+    [(None, 10, 5, 1), (100, 10, 5, 5), (100, 10, 64, 8), (5, 10, 64, 1), (100, 0, 64, 64)],
+)
+def test_as_many_seeds_as_memory_holds(free, each, wanted, expected):
+    assert seeds._that_fit(free, each, wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--seeds", "0"], "positive integer"),
+        (["--parallel", "0"], "positive integer"),
+        (["--grid", "learning_rate"], "is not FIELD=VALUE"),
+        (["--grid", "rate=1"], "config.rate is unknown"),
+        (["--grid", "seed=1,2"], "--seeds says how many"),
+        (["--grid", "batch_size=64,x"], "config.batch_size is 'x'"),
+        (["--grid", "batch_size=64,0"], "config.batch_size is 0"),
+        (["--grid", "batch_size=64,500"], "at most 200"),
+        (["--grid", "batch_size=64", "--grid", "batch_size=32"], "has a field twice"),
+        (["--config.train_split=train[70000:]"], "config.train_split 'train[70000:]'"),
+        (["more"], "unexpected argument 'more'"),
+    ],
+)
+def test_bad_input(data_dir, tmp_path, capsys, argv, words):
+    workdir = tmp_path / "sweep"
+    assert run("--workdir", workdir, *argv) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert not workdir.exists()
+
+
+def test_another_sweep_in_the_workdir(swept, capsys):
+    workdir, _ = swept
+    before = {path.name: path.read_bytes() for path in workdir.iterdir()}
+    assert run("--workdir", workdir, "--config.learning_rate=0.01") == 2
+    assert "holds a sweep of another config" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in workdir.iterdir()} == before
+
+
+def test_damaged_lines(swept, tmp_path, capsys):
+    workdir = tmp_path / "sweep"
+    workdir.mkdir()
+    (workdir / sweep.SETTINGS).write_bytes((swept[0] / sweep.SETTINGS).read_bytes())
+    (workdir / sweep.LINES).write_text("no JSON\n")
+    assert run("--workdir", workdir) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert (workdir / sweep.LINES).read_text() == "no JSON\n"
+
+
+def test_a_loss_that_is_not_finite(data_dir, tmp_path, capsys, monkeypatch):
+    train_epoch = Programs.train_epoch
+
+    def poisoned(self, state, key, number, bar):
+        if number == 2:
+            state = state._replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params))
+        return train_epoch(self, state, key, number, bar)
+
+    monkeypatch.setattr(Programs, "train_epoch", poisoned)
+    workdir = tmp_path / "sweep"
+    assert run("--seeds", 1, "--workdir", workdir) == 1
+    assert "(epoch 2) of seed 0 is not finite" in capsys.readouterr().err
+    assert lines_of(workdir) == []
+
+
+def test_help(capsys):
+    assert sweep.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--grid" in out
+    assert "--config.learning_rate" in out
