@@ -209,9 +209,9 @@ class Programs:
         self.seconds = time.perf_counter() - begin
 
     def bytes_needed(self) -> int:
-        """Memory of a device that training takes beside the splits, as XLA says."""
-        analysis = self._full.memory_analysis()
-        return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
+        """Memory of a device that a run takes beside the splits, as XLA says."""
+        analyses = [x.memory_analysis() for x in (self._full, self._evaluate)]
+        return max(x.temp_size_in_bytes + x.output_size_in_bytes for x in analyses)
 
     def train_epoch(
         self, state: TrainState, key: jax.Array, number: int, bar: ProgressBar | None

@@ -9,13 +9,15 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from mnist_flax.errors import TrainingError, UserError
+
+T = TypeVar("T")
 
 # How long to wait for the others at the start; and to be without a sign of one of them.
 _START_SECONDS, _SILENCE_SECONDS = 45, 30
@@ -48,6 +50,8 @@ def join(coordinator: str, count: int | None = None, number: int | None = None) 
     timer = threading.Timer(_START_SECONDS, give_up)
     timer.daemon = True
     timer.start()
+    # It would take SIGTERM away from `stopping`, and leave it unanswered.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             None if coordinator == "auto" else coordinator,
@@ -95,6 +99,31 @@ def told_by_first(tell: Callable[[], Any]) -> Any:
     return answer["value"]
 
 
+def agree(work: Callable[[], T]) -> T:
+    """What `work` gives on each process, if it succeeds on all.
+
+    Raises:
+      UserError: `work` did, here or on another process: all have to know, as each would wait
+        for the others.
+    """
+    if jax.process_count() == 1:
+        return work()
+    done: list[T] = []
+    wrong = None
+    try:
+        done.append(work())
+    except UserError as error:
+        wrong = error
+    failed = multihost_utils.process_allgather(np.array([wrong is not None]))
+    if wrong:
+        raise wrong
+    if failed.any():
+        raise UserError(
+            "another process of this run has bad input; its own last line says what"
+        )
+    return done[0]
+
+
 def check_same(what: str, values: Mapping[str, Any]) -> None:
     """Raises UserError on all processes if one has other values; `what`: of what they are."""
     if jax.process_count() == 1:
@@ -105,13 +134,12 @@ def check_same(what: str, values: Mapping[str, Any]) -> None:
         for key, value in json.loads(json.dumps(dict(values))).items()
         if value != first.get(key)
     ]
-    advice = f"start all processes with the same {what}"
-    # All have to know, as each would wait for the others.
-    others = multihost_utils.process_allgather(np.array([len(different)]))
-    if different:
-        raise UserError(f"{'; '.join(different)}; {advice}")
-    if others.any():
-        raise UserError(f"another process of this run has another {what}; {advice}")
+
+    def check() -> None:
+        if different:
+            raise UserError(f"{'; '.join(different)}; start all with the same {what}")
+
+    agree(check)
 
 
 @contextlib.contextmanager

@@ -83,7 +83,9 @@ def _sweep(argv: list[str]) -> None:
                     files.append(workdir / LINES, (json.dumps(line) + "\n").encode())
                 lines.append(line)
                 print(_shown(line), flush=True)
-        _finish(workdir, names, lines, points[0].target_accuracy)
+        last = points[0].seed + values.seeds
+        asked = [line for line in lines if points[0].seed <= line["seed"] < last]
+        _finish(workdir, names, asked, points[0].target_accuracy)
 
 
 def _points(argv: list[str], grid: list[str]) -> Iterator[ConfigDict]:
@@ -232,7 +234,7 @@ def _last_line(workdir: Path, number: signal.Signals) -> str:
     what = "interrupted" if number == signal.SIGINT else "terminated"
     path = workdir / LINES
     done = path.read_bytes().count(b"\n") if path.exists() else 0
-    return f"{what}: seeds done: {done}, in {workdir}; the same command goes on after them"
+    return f"{what}: seeds done: {done}; the same command with --workdir {workdir} goes on"
 
 
 def _define_flags(values: flags.FlagValues) -> None:

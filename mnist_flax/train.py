@@ -62,11 +62,8 @@ def train_and_evaluate(
     """
     begin = time.perf_counter()
     config_lib.validate(config)
-    mesh = sharding.make_mesh()
-    splits = [_load(config, key, mesh) for key in ("train_split", "test_split")]
+    splits = processes.agree(partial(_load_both, config))
     num_train = splits[0].size
-    config_lib.check_batch_size(config, num_train)
-    sharding.check_divisible(config.batch_size, num_train)
     fields = config_lib.flatten(config)
     processes.check_same("config", {key: fields[key] for key in fields if key != "data_dir"})
     like = jax.eval_shape(
@@ -84,7 +81,9 @@ def train_and_evaluate(
         place = processes.told_by_first(hold)
         if not processes.is_first():
             folder = Path(place)
-        saved = checkpoints.load_latest(folder, config, like)
+        saved = processes.agree(partial(checkpoints.load_latest, folder, config, like))
+        # On a disk that all see, but not all at the same time.
+        processes.check_same("run", {"epochs": len(saved.history) if saved else 0})
         if resume and not saved:
             _check_nothing_on_record(folder)
         return _run(config, folder, splits, saved, begin)
@@ -150,6 +149,15 @@ def _run(
 
     summary: dict[str, Any] = processes.told_by_first(close)
     return summary
+
+
+def _load_both(config: ConfigDict) -> list[DeviceSplit]:
+    """The training and the test split, on the devices."""
+    mesh = sharding.make_mesh()
+    splits = [_load(config, key, mesh) for key in ("train_split", "test_split")]
+    config_lib.check_batch_size(config, splits[0].size)
+    sharding.check_divisible(config.batch_size, splits[0].size)
+    return splits
 
 
 def _load(config: ConfigDict, key: str, mesh: Mesh) -> DeviceSplit:
