@@ -28,15 +28,21 @@ def get_config() -> ConfigDict:
 
     # 'adam': optax.adam with PyTorch's defaults (b1 0.9, b2 0.999, eps 1e-8).
     config.optimizer = "adam"
-    # Learning rate of the first epoch.
+    # Largest learning rate; without a warm-up that of the first step.
     config.learning_rate = 1e-3
-    # What the learning rate does from epoch to epoch.
+    # What the learning rate does from there on.
     config.schedule = ConfigDict()
-    # 'step': PyTorch's StepLR.
-    # Epochs from one change of the learning rate to the next.
+    # 'step': PyTorch's StepLR, changed between epochs; 'cosine': half a wave, from step to step.
+    config.schedule.kind = "step"
+    # Of 'step': epochs from one change of the learning rate to the next.
     config.schedule.step_size = 15
-    # Factor of each change.
+    # Of 'step': factor of each change.
     config.schedule.gamma = 0.5
+    # Of 'cosine': what is left of the learning rate at the end, as a share.
+    config.schedule.end_factor = 0.0
+    # Epochs, or a part of one, in which the learning rate rises evenly from 0 to what the
+    # schedule says. Large batches and large learning rates need it.
+    config.schedule.warmup_epochs = 0.0
 
     # The network, models.ConvNet.
     config.model = ConfigDict()

@@ -19,6 +19,7 @@ from mnist_flax.errors import UserError
 
 DATASETS = ("mnist",)
 OPTIMIZERS = ("adam",)
+SCHEDULES = ("step", "cosine")
 DTYPES = ("float32", "bfloat16")
 
 # tfds slices: 'train', 'train[:55000]', 'train[90%:]', 'train[:100]+test'.
@@ -91,8 +92,11 @@ RULES: Mapping[str, Rule] = {
     "num_epochs": _integer(1, 10_000),
     "optimizer": _one_of(OPTIMIZERS),
     "learning_rate": _number("from 1e-10 to 1000", lambda x: 1e-10 <= x <= 1000),
+    "schedule.kind": _one_of(SCHEDULES),
     "schedule.step_size": _integer(1, 10_000),
     "schedule.gamma": _number("above 0, up to 1", lambda x: 0 < x <= 1),
+    "schedule.end_factor": _SHARE,
+    "schedule.warmup_epochs": _number("from 0 to 10,000", lambda x: 0 <= x <= 10_000),
     "model.dropout_rate": _number("from 0 to below 1", lambda x: 0 <= x < 1),
     "model.dtype": _one_of(DTYPES),
     "augment.crop_probability": _SHARE,
@@ -164,6 +168,12 @@ def validate(config: ConfigDict) -> None:
         raise UserError(
             f"config.augment.scale_min is {low}; it must be at most "
             f"config.augment.scale_max, which is {high}"
+        )
+    warmup, epochs = fields["schedule.warmup_epochs"], fields["num_epochs"]
+    if warmup > epochs:
+        raise UserError(
+            f"config.schedule.warmup_epochs is {warmup}; it must be at most config.num_epochs, "
+            f"which is {epochs}"
         )
 
 

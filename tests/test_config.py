@@ -92,8 +92,11 @@ BAD_VALUES = {
     "num_epochs": (0, -1, 20.0, True, None, float("nan"), 10_001),
     "optimizer": ("sgd", "Adam", None),
     "learning_rate": (0, -1e-3, float("nan"), float("inf"), 10**310, True, "1e-3", None),
+    "schedule.kind": ("Step", "linear", None),
     "schedule.step_size": (0, 1.5),
     "schedule.gamma": (0, 1.1, float("nan")),
+    "schedule.end_factor": (-0.1, 1.1, None),
+    "schedule.warmup_epochs": (-1, 10_001, float("nan"), "2"),
     "model.dropout_rate": (-0.1, 1, 1.0),
     "model.dtype": ("float16", "float64", None, 32),
     "augment.crop_probability": (-0.1, 1.1),
@@ -162,6 +165,13 @@ def test_unknown_key_in_a_config() -> None:
     with config.unlocked():
         config.augment.shear = 5.0
     with pytest.raises(UserError, match=r"config\.augment\.shear is unknown"):
+        config_lib.validate(config)
+
+
+def test_warmup_longer_than_the_run() -> None:
+    config = load_default()
+    config.num_epochs, config.schedule.warmup_epochs = 2, 2.5
+    with pytest.raises(UserError, match=r"warmup_epochs is 2\.5; .*num_epochs, which is 2"):
         config_lib.validate(config)
 
 
