@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
     config.learning_rate = 1e-3
     # What the learning rate does from there on.
     config.schedule = ConfigDict()
-    # 'step': PyTorch's StepLR, changed between epochs; 'cosine': half a wave, from step to step.
+    # 'step': PyTorch's StepLR, changed between epochs; 'cosine': half a wave, in every step.
     config.schedule.kind = "step"
     # Of 'step': epochs from one change of the learning rate to the next.
     config.schedule.step_size = 15
