@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 
 from mnist_flax import sharding
 from mnist_flax.epoch import NO_STEP, Programs
-from mnist_flax.errors import TrainingError
 from mnist_flax.sharding import DeviceSplit
 
 # Of a device's memory, for the seeds that are trained at once: the rest is XLA's own.
@@ -18,7 +17,7 @@ _SHARE = 0.8
 
 
 class Curves(NamedTuple):
-    """How a run went; an entry an epoch each.
+    """How a run went; an entry an epoch each, up to the one before it diverged.
 
     Attributes:
       train_loss: as each image was seen in training.
@@ -31,6 +30,19 @@ class Curves(NamedTuple):
     train_accuracy: list[float]
     test_loss: list[float]
     test_accuracy: list[float]
+
+
+class Outcome(NamedTuple):
+    """What became of a seed.
+
+    Attributes:
+      curves: how its run went.
+      diverged_at: the first step with a loss that was not finite; None if there was none, and
+        the run came to its end.
+    """
+
+    curves: Curves
+    diverged_at: int | None
 
 
 class SeedPrograms:
@@ -51,17 +63,14 @@ class SeedPrograms:
         self._programs = Programs(config, train, test, None if parallel == 1 else parallel)
         self.compile_seconds = self._programs.seconds
 
-    def train(self, seeds: list[int]) -> tuple[list[Curves], float]:
-        """Trains seeds from their first epoch to their last.
+    def train(self, seeds: list[int]) -> tuple[list[Outcome], float]:
+        """Trains seeds from their first epoch to their last, or until all have diverged.
 
         Args:
           seeds: `parallel` of them at most, and at least one.
 
         Returns:
-          The curves of each; seconds, of all of them together.
-
-        Raises:
-          TrainingError: the loss of a step was not finite.
+          The outcome of each; seconds, of all of them together.
         """
         begin = time.perf_counter()
         # What is left over at the end is filled up, so that one program does for all.
@@ -72,30 +81,29 @@ class SeedPrograms:
             roots, starts = roots[0], starts[0]
         roots, starts = sharding.replicate((roots, starts), self._mesh)
         state = self._programs.create(starts)
-        columns: list[list[np.ndarray]] = [[] for _ in Curves._fields]
+        diverged_at: list[int | None] = [None] * self.parallel
+        curves = [Curves([], [], [], []) for _ in filled]
         for number in range(1, self._config.num_epochs + 1):
             epoch = self._programs.train_epoch(state, roots, number, None)
             state = epoch.train
             tested = self._programs.evaluate(state)
             bad, *sums = jax.device_get((epoch.first_non_finite, epoch.metrics, tested))
-            for seed, step in zip(filled, np.atleast_1d(bad), strict=True):
-                if step != NO_STEP:
-                    raise TrainingError(
-                        f"the loss of step {step} (epoch {number}) of seed {seed} is not "
-                        "finite; try a smaller config.learning_rate"
-                    )
+            bad = np.atleast_1d(bad)
             figures = [
                 np.atleast_1d(metric.total / metric.count)
                 for metrics in sums
                 for metric in (metrics.loss, metrics.accuracy)
             ]
-            for column, figure in zip(columns, figures, strict=True):
-                column.append(figure)
-        curves = [
-            Curves(*([float(figure[i]) for figure in column] for column in columns))
-            for i in range(len(seeds))
-        ]
-        return curves, time.perf_counter() - begin
+            for i, curve in enumerate(curves):
+                if diverged_at[i] is None and bad[i] != NO_STEP:
+                    diverged_at[i] = int(bad[i])
+                if diverged_at[i] is None:
+                    for column, figure in zip(curve, figures, strict=True):
+                        column.append(float(figure[i]))
+            if None not in diverged_at:
+                break
+        outcomes = list(map(Outcome, curves, diverged_at))[: len(seeds)]
+        return outcomes, time.perf_counter() - begin
 
 
 def most_at_once(config: ConfigDict, train: DeviceSplit, test: DeviceSplit, seeds: int) -> int:

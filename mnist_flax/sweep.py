@@ -13,15 +13,17 @@ Seeds are config.seed, config.seed + 1, ... Each --grid FIELD=VALUE,VALUE,... is
 seeds, in every combination. To choose by it, keep the test set out of it:
   --config.train_split='train[:55000]' --config.test_split='train[55000:]'
 
+A seed whose loss stops being finite has diverged: the others go on, and the figures are of
+those that came to their end; the table says how many did not.
+
 The workdir gets sweep.jsonl, a line a seed with its whole curve; sweep.png, every seed's curve
 and the band of mean ± sd; sweep.json, the config and the grid. The same command with the same
 workdir goes on after the seeds that are in sweep.jsonl.
-Exit status: 0 if all seeds were trained, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM, 1
-for any other failure.
+Exit status: 0 if all seeds were trained to their end, 1 if some diverged or something else
+failed, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM.
 """
 
 import itertools
-import json
 import re
 import signal
 import sys
@@ -33,11 +35,12 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from mnist_flax import command_line, files, stopping, workdirs
+from mnist_flax import command_line, files, stopping, sweep_lines, workdirs, writers
 from mnist_flax import config as config_lib
-from mnist_flax.errors import UserError, exit_status, leave
+from mnist_flax.errors import TrainingError, UserError, exit_status, leave
+from mnist_flax.sweep_lines import LINES
 
-LINES, SETTINGS, PICTURE = "sweep.jsonl", "sweep.json", "sweep.png"
+PICTURE = "sweep.png"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -71,7 +74,7 @@ def _sweep(argv: list[str]) -> None:
         workdirs.hold(workdir, may_hold_a_run=False),
     ):
         names = [_name(config, values.grid) for config in points]
-        lines = _begin(workdir, names, points)
+        lines = sweep_lines.begin(workdir, names, points)
         print(f"Workdir: {workdir}", flush=True)
         for name, config in zip(names, points, strict=True):
             done = {line["seed"] for line in lines if line["setting"] == name}
@@ -80,9 +83,9 @@ def _sweep(argv: list[str]) -> None:
                 config, name, [s for s in seeds if s not in done], values.parallel
             ):
                 with stopping.in_one_piece:
-                    files.append(workdir / LINES, (json.dumps(line) + "\n").encode())
+                    files.append(workdir / LINES, writers.to_json(line))
                 lines.append(line)
-                print(_shown(line), flush=True)
+                print(sweep_lines.shown(line), flush=True)
         last = points[0].seed + values.seeds
         asked = [line for line in lines if points[0].seed <= line["seed"] < last]
         _finish(workdir, names, asked, points[0].target_accuracy)
@@ -130,48 +133,14 @@ def _name(config: ConfigDict, grid: list[str]) -> str:
     return " ".join(f"{key}={fields[key]}" for key in keys)
 
 
-def _begin(workdir: Path, names: list[str], points: list[ConfigDict]) -> list[dict[str, Any]]:
-    """The lines of seeds that are done; writes sweep.json if there are none.
-
-    Raises:
-      UserError: the workdir holds another sweep, or one that is damaged.
-    """
-    settings = {
-        name: {
-            key: value for key, value in config_lib.flatten(config).items() if key != "data_dir"
-        }
-        for name, config in zip(names, points, strict=True)
-    }
-    path = workdir / SETTINGS
-    try:
-        before = json.loads(path.read_text()) if path.exists() else None
-        text = (workdir / LINES).read_text() if before else ""
-        # Half a line may be left by a power cut; it is written again.
-        lines = [json.loads(line) for line in text.rpartition("\n")[0].splitlines()]
-    except FileNotFoundError:
-        lines = []
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"the sweep in {workdir} cannot be read ({error}); use another"
-        ) from None
-    if before != settings and (before is not None or (workdir / LINES).exists()):
-        raise UserError(
-            f"the workdir {workdir} holds a sweep of another config or grid, by {SETTINGS}; "
-            "use another --workdir"
-        )
-    files.replace(path, (json.dumps(settings, indent=2) + "\n").encode())
-    files.replace(
-        workdir / LINES, b"".join((json.dumps(line) + "\n").encode() for line in lines)
-    )
-    return lines
-
-
 def _train(
     config: ConfigDict, name: str, todo: list[int], parallel: int | None
 ) -> Iterator[dict[str, Any]]:
     """Trains seeds of a config, and gives the line of each as it is done."""
     if not todo:
         return
+    import jax
+
     from mnist_flax import compilation_cache, input_pipeline, seeds, sharding
 
     compilation_cache.enable()
@@ -186,22 +155,20 @@ def _train(
     programs = seeds.SeedPrograms(config, train, test, parallel)
     for i in range(0, len(todo), parallel):
         some = todo[i : i + parallel]
-        curves, seconds = programs.train(some)
-        for seed, curve in zip(some, curves, strict=True):
-            rights = [round(accuracy * test.size) for accuracy in curve.test_accuracy]
-            # As in summary.json.
-            needed = config.target_accuracy * test.size - 1e-6
-            reached = [epoch for epoch, n in enumerate(rights, 1) if n >= needed]
+        outcomes, seconds = programs.train(some)
+        for seed, outcome in zip(some, outcomes, strict=True):
             yield {
                 "setting": name,
                 "seed": seed,
                 "epochs": config.num_epochs,
-                "final_test_accuracy": rights[-1] / test.size,
-                "best_test_accuracy": max(rights) / test.size,
-                "first_epoch_at_target": reached[0] if reached else None,
+                **sweep_lines.figures(outcome, test.size, config.target_accuracy),
                 "seconds": seconds / len(some),
                 "parallel": parallel,
-                **curve._asdict(),
+                **outcome.curves._asdict(),
+                "backend": jax.default_backend(),
+                "device": jax.devices()[0].device_kind,
+                "device_count": jax.device_count(),
+                "versions": writers.versions(),
             }
 
 
@@ -216,17 +183,13 @@ def _finish(
     files.replace(workdir / PICTURE, sweep_results.draw(groups, target))
     print(sweep_results.table(groups))
     print(f"Results: {workdir} ({LINES}, {PICTURE})", flush=True)
-
-
-def _shown(line: dict[str, Any]) -> str:
-    """What is printed of a seed."""
-    first = line["first_epoch_at_target"]
-    met = f"target met at epoch {first}" if first else "target not met"
-    setting = f"{line['setting']}, " if line["setting"] else ""
-    return (
-        f"{setting}seed {line['seed']}: final {100 * line['final_test_accuracy']:.2f} %, "
-        f"{met}, {line['seconds']:.1f} s"
-    )
+    diverged = [line for line in lines if line["diverged_at"] is not None]
+    if diverged:
+        raise TrainingError(
+            f"{len(diverged)} of {len(lines)} seeds diverged, the first at step "
+            f"{diverged[0]['diverged_at']}; the figures are of the others. Try a smaller "
+            "config.learning_rate"
+        )
 
 
 def _last_line(workdir: Path, number: signal.Signals) -> str:

@@ -19,19 +19,23 @@ _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 class Summary(NamedTuple):
     """The final test accuracies of some seeds, in shares of 1.
 
+    All but `met` is of the seeds that did not diverge; nan where there is none.
+
     Attributes:
-      n: number of seeds.
+      n: number of seeds that came to their end.
+      diverged: number of the others.
       mean: of their final accuracies; never of their best.
-      sd: the sample standard deviation; nan for one seed.
+      sd: the sample standard deviation; nan for fewer than two.
       low: the lowest.
       high: the highest.
       interval: of the mean, 95 %, by Student's t with n - 1 degrees of freedom; (nan, nan) for
-        one seed.
-      met: share of the seeds that met the target before the last epoch.
+        fewer than two.
+      met: share of all seeds that met the target before the last epoch.
       first_epochs: the first epoch at the target, of each seed that met it.
     """
 
     n: int
+    diverged: int
     mean: float
     sd: float
     low: float
@@ -43,21 +47,28 @@ class Summary(NamedTuple):
 
 def summarize(lines: Sequence[Mapping[str, Any]]) -> Summary:
     """Sums up the lines of sweep.jsonl of one setting, at least one."""
-    final = np.array([line["final_test_accuracy"] for line in lines])
-    n, mean = len(final), float(final.mean())
+    ended = _ended(lines)
+    final = np.array([line["final_test_accuracy"] for line in ended])
+    n, mean = len(ended), float(final.mean()) if ended else math.nan
     sd, interval = math.nan, (math.nan, math.nan)
     if n > 1:
         sd = float(final.std(ddof=1))
         half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
         interval = (mean - half, mean + half)
-    firsts = [line["first_epoch_at_target"] for line in lines]
+    firsts = [line["first_epoch_at_target"] for line in ended]
     early = [
         first is not None and first < line["epochs"]
-        for first, line in zip(firsts, lines, strict=True)
+        for first, line in zip(firsts, ended, strict=True)
     ]
     reached = sorted(first for first in firsts if first is not None)
-    low, high = float(final.min()), float(final.max())
-    return Summary(n, mean, sd, low, high, interval, sum(early) / n, reached)
+    low, high = (float(final.min()), float(final.max())) if ended else (math.nan, math.nan)
+    met = sum(early) / len(lines)
+    return Summary(n, len(lines) - n, mean, sd, low, high, interval, met, reached)
+
+
+def _ended(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines of the seeds that did not diverge."""
+    return [line for line in lines if line["diverged_at"] is None]
 
 
 def table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -71,10 +82,13 @@ def table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     for name, lines in groups.items():
         s = summarize(lines)
         low, high = s.interval
+        if not s.n:
+            rows.append([name or "the config", f"0 ({s.diverged} diverged)", *["-"] * 6])
+            continue
         rows.append(
             [
                 name or "the config",
-                f"{s.n}",
+                f"{s.n}" + (f" ({s.diverged} diverged)" if s.diverged else ""),
                 f"{100 * s.mean:.3f}" + (f" ± {100 * s.sd:.3f}" if s.n > 1 else ""),
                 f"{100 * s.low:.2f}",
                 f"{100 * s.high:.2f}",
@@ -93,6 +107,8 @@ def table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def draw(groups: Mapping[str, Sequence[Mapping[str, Any]]], target_accuracy: float) -> bytes:
     """Draws the test accuracy of every seed by epoch, with the band of mean ± sd.
 
+    Seeds that diverged are not drawn, but counted.
+
     Args:
       groups: see `table`.
       target_accuracy: a share, drawn as a line.
@@ -105,17 +121,21 @@ def draw(groups: Mapping[str, Sequence[Mapping[str, Any]]], target_accuracy: flo
     lowest = 100 * target_accuracy
     for i, (name, lines) in enumerate(groups.items()):
         color, s = _COLORS[i % len(_COLORS)], summarize(lines)
-        curves = 100 * np.array([line["test_accuracy"] for line in lines])
+        if not s.n:
+            axes.plot([], color=color, label=f"{name or 'the config'}: all diverged")
+            continue
+        curves = 100 * np.array([line["test_accuracy"] for line in _ended(lines)])
         epochs = np.arange(1, curves.shape[1] + 1)
         for curve in curves:
             axes.plot(epochs, curve, color=color, linewidth=0.8, alpha=0.45)
         mean = curves.mean(0)
         label = f"{name or 'the config'}: {100 * s.mean:.2f}"
+        count = f"n = {s.n}" + (f", {s.diverged} diverged" if s.diverged else "")
         if s.n > 1:
             sd = curves.std(0, ddof=1)
             axes.fill_between(epochs, mean - sd, mean + sd, color=color, alpha=0.15, lw=0)
             label += f" ± {100 * s.sd:.2f}"
-        axes.plot(epochs, mean, color=color, linewidth=2.2, label=f"{label} % (n = {s.n})")
+        axes.plot(epochs, mean, color=color, linewidth=2.2, label=f"{label} % ({count})")
         # The first epochs are far below, and would press all else together.
         lowest = min(lowest, float(np.median(curves[:, curves.shape[1] // 3 :])))
     target = 100 * target_accuracy
@@ -128,9 +148,8 @@ def draw(groups: Mapping[str, Sequence[Mapping[str, Any]]], target_accuracy: flo
         textcoords="offset points",
         color=LIGHT.target,
     )
-    highest = max(
-        target, *(100 * max(line["test_accuracy"]) for g in groups.values() for line in g)
-    )
+    ended = _ended([line for lines in groups.values() for line in lines])
+    highest = max(target, *(100 * max(line["test_accuracy"]) for line in ended), 0)
     room = 0.15 * (highest - lowest) + 0.05
     axes.set_ylim(max(0, lowest - 2 * room), min(100, highest + room))
     axes.set_title("Test accuracy (%) of every seed; mean ± sd", fontweight="bold")

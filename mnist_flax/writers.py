@@ -89,8 +89,8 @@ class RunWriter:
         # TensorBoard finds a file by the part 'tfevents'.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self._events = workdir / name
-        files.replace(workdir / "config.json", _json(config.to_dict(), indent=2))
-        files.replace(workdir / "metrics.jsonl", b"".join(map(_json, self.history)))
+        files.replace(workdir / "config.json", to_json(config.to_dict(), indent=2))
+        files.replace(workdir / "metrics.jsonl", b"".join(map(to_json, self.history)))
         events = map(tensorboard.scalar_events, self.history)
         files.replace(
             self._events, tensorboard.first_events(flatten(config)) + b"".join(events)
@@ -132,7 +132,7 @@ class RunWriter:
                 test_seconds, images_per_second.
         """
         line = plain(record)
-        files.append(self._workdir / "metrics.jsonl", _json(line))
+        files.append(self._workdir / "metrics.jsonl", to_json(line))
         files.append(self._events, tensorboard.scalar_events(line))
         self.history.append(line)
         right = self._right(line)
@@ -202,13 +202,13 @@ class RunWriter:
             "backend": backend,
             "device_count": device_count,
             "seed": self._config.seed,
-            "versions": _versions(),
+            "versions": versions(),
             "config": self._config.to_dict(),
         }
         files.replace(self._workdir / "curves.png", draw_curves(self.history, target, params))
         files.append(self._events, tensorboard.last_event())
         # Last: who finds it knows that the run finished.
-        files.replace(self._workdir / "summary.json", _json(summary, indent=2))
+        files.replace(self._workdir / "summary.json", to_json(summary, indent=2))
         print(
             f"Results: {self._workdir} (summary.json, metrics.jsonl, curves.png, TensorBoard)"
         )
@@ -272,15 +272,18 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _json(value: Any, indent: int | None = None) -> bytes:
+def to_json(value: Any, indent: int | None = None) -> bytes:
+    """A value as lines of JSON, by way of `plain`; one line, if no indent is given."""
     return (json.dumps(plain(value), indent=indent, allow_nan=False) + "\n").encode()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of whatever may change a result."""
     return {
         "mnist_flax": mnist_flax.__version__,

@@ -3,6 +3,11 @@
 import io
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +18,7 @@ from PIL import Image
 from mnist_flax import main as main_command
 from mnist_flax import seeds, sweep, sweep_results
 from mnist_flax.epoch import Programs
+from mnist_flax.sweep_lines import LINES, SETTINGS
 
 SMALL = [
     "--config.train_split=train[:200]",
@@ -27,7 +33,7 @@ def run(*argv):
 
 
 def lines_of(workdir):
-    return [json.loads(line) for line in (workdir / sweep.LINES).read_text().splitlines()]
+    return [json.loads(line) for line in (workdir / LINES).read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +94,7 @@ def test_what_is_printed_and_drawn(swept, capsys):
     assert "seed 0" not in out  # Nothing was left to train.
     picture = Image.open(io.BytesIO((workdir / sweep.PICTURE).read_bytes()))
     assert picture.size == (1500, 900)
-    assert json.loads((workdir / sweep.SETTINGS).read_text())[""]["num_epochs"] == 2
+    assert json.loads((workdir / SETTINGS).read_text())[""]["num_epochs"] == 2
 
 
 def test_a_grid(data_dir, tmp_path, capsys):
@@ -98,7 +104,7 @@ def test_a_grid(data_dir, tmp_path, capsys):
     lines = lines_of(workdir)
     assert [line["setting"] for line in lines] == ["learning_rate=0.001", "learning_rate=0.003"]
     assert lines[0]["test_loss"] != lines[1]["test_loss"]
-    settings = json.loads((workdir / sweep.SETTINGS).read_text())
+    settings = json.loads((workdir / SETTINGS).read_text())
     assert [fields["learning_rate"] for fields in settings.values()] == [0.001, 0.003]
     assert "learning_rate=0.003  1" in capsys.readouterr().out
 
@@ -106,10 +112,10 @@ def test_a_grid(data_dir, tmp_path, capsys):
 def test_a_half_written_line_is_trained_again(swept, tmp_path):
     workdir = tmp_path / "sweep"
     workdir.mkdir()
-    for name in (sweep.SETTINGS, sweep.LINES):
+    for name in (SETTINGS, LINES):
         (workdir / name).write_bytes((swept[0] / name).read_bytes())
-    whole = (workdir / sweep.LINES).read_text()
-    (workdir / sweep.LINES).write_text(whole[:-40])
+    whole = (workdir / LINES).read_text()
+    (workdir / LINES).write_text(whole[:-40])
     assert run("--workdir", workdir, "--seeds", 3) == 0
     repaired = lines_of(workdir)
     for line, before in zip(repaired, lines_of(swept[0]), strict=True):
@@ -123,6 +129,7 @@ def line(final, first, epochs=20):
         "first_epoch_at_target": first,
         "epochs": epochs,
         "test_accuracy": [0.9, final],
+        "diverged_at": None,
     }
 
 
@@ -185,29 +192,114 @@ def test_another_sweep_in_the_workdir(swept, capsys):
     assert {path.name: path.read_bytes() for path in workdir.iterdir()} == before
 
 
-def test_damaged_lines(swept, tmp_path, capsys):
+@pytest.mark.parametrize("text", ["no JSON\n", '{"seed": 0}\n', "7\n", "[" * 9999 + "\n"])
+def test_damaged_lines(swept, tmp_path, capsys, text):
     workdir = tmp_path / "sweep"
     workdir.mkdir()
-    (workdir / sweep.SETTINGS).write_bytes((swept[0] / sweep.SETTINGS).read_bytes())
-    (workdir / sweep.LINES).write_text("no JSON\n")
+    (workdir / SETTINGS).write_bytes((swept[0] / SETTINGS).read_bytes())
+    (workdir / LINES).write_text(text)
     assert run("--workdir", workdir) == 2
-    assert "cannot be read" in capsys.readouterr().err
-    assert (workdir / sweep.LINES).read_text() == "no JSON\n"
+    err = capsys.readouterr().err
+    assert "cannot be read" in err
+    assert err.count("\n") == 1
+    assert (workdir / LINES).read_text() == text
 
 
-def test_a_loss_that_is_not_finite(data_dir, tmp_path, capsys, monkeypatch):
+def poison(monkeypatch, seed):
+    """Spoils a seed's weights at the begin of its second epoch."""
     train_epoch = Programs.train_epoch
 
     def poisoned(self, state, key, number, bar):
+        words = jax.random.key_data(key)[..., 1]
         if number == 2:
-            state = state._replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params))
+
+            def spoil(x):
+                bad = (words == seed).reshape(words.shape + (1,) * (x.ndim - words.ndim))
+                return jnp.where(bad, jnp.nan, x)
+
+            state = state._replace(params=jax.tree.map(spoil, state.params))
         return train_epoch(self, state, key, number, bar)
 
     monkeypatch.setattr(Programs, "train_epoch", poisoned)
+
+
+@pytest.mark.parametrize("parallel", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_seed_that_diverges(data_dir, tmp_path, capsys, monkeypatch, parallel):
+    """The others are trained to their end, and only they count; the status says that."""
+    poison(monkeypatch, seed=1)
+    workdir = tmp_path / "sweep"
+    argv = ("--seeds", 3, "--parallel", parallel, "--workdir", workdir)
+    assert run(*argv) == 1
+    out, err = capsys.readouterr()
+    lines = lines_of(workdir)
+    # Two steps an epoch.
+    assert [line["diverged_at"] for line in lines] == [None, 3, None]
+    assert [len(line["test_accuracy"]) for line in lines] == [2, 1, 2]
+    assert lines[1]["final_test_accuracy"] is None
+    assert lines[1]["first_epoch_at_target"] is None
+    assert "seed 1: diverged at step 3" in out
+    mean = np.mean([100 * lines[i]["final_test_accuracy"] for i in (0, 2)])
+    assert f"the config  2 (1 diverged)  {mean:.3f} ± " in out
+    assert "1 of 3 seeds diverged, the first at step 3" in err
+    assert err.count("\n") == 1
+    # It is not trained again.
+    assert run(*argv) == 1
+    assert lines_of(workdir) == lines
+
+
+def test_a_setting_of_which_all_seeds_diverge(data_dir, tmp_path, capsys, monkeypatch):
+    poison(monkeypatch, seed=0)
     workdir = tmp_path / "sweep"
     assert run("--seeds", 1, "--workdir", workdir) == 1
-    assert "(epoch 2) of seed 0 is not finite" in capsys.readouterr().err
-    assert lines_of(workdir) == []
+    assert "the config  0 (1 diverged)  -" in capsys.readouterr().out
+    assert Image.open(workdir / sweep.PICTURE).size == (1500, 900)
+
+
+def test_what_a_line_says_of_its_machine(swept):
+    line = lines_of(swept[0])[0]
+    assert line["backend"] == "cpu"
+    assert line["device_count"] == 1
+    assert line["versions"]["jax"] == jax.__version__
+
+
+def test_sigterm(data_dir, tmp_path):
+    """What is done is on record, and the same command goes on to the same lines."""
+    workdir = tmp_path / "sweep"
+    command = [
+        *(sys.executable, "-m", "mnist_flax.sweep", *SMALL, "--seeds", "3"),
+        *("--workdir", str(workdir), "--config.num_epochs=30"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (
+            (workdir / LINES).exists() and (workdir / LINES).read_bytes()
+        ):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    before = lines_of(workdir)
+    assert 1 <= len(before) < 3
+    assert f"terminated: seeds done: {len(before)}; the same command" in err
+    assert run("--workdir", workdir, "--seeds", 3, "--config.num_epochs=30") == 0
+    assert lines_of(workdir)[: len(before)] == before
+    assert [line["seed"] for line in lines_of(workdir)] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_seeds_at_once_on_many_devices(swept, tmp_path):
+    workdir = tmp_path / "sweep"
+    options = ("--workdir", str(workdir), "--seeds", "3", "--parallel", "2")
+    result = subprocess.run(
+        [sys.executable, "-m", "mnist_flax.sweep", *SMALL, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "4"},
+    )
+    assert result.returncode == 0, result.stderr
+    for many, alone in zip(lines_of(workdir), lines_of(swept[0]), strict=True):
+        assert many["device_count"] == 4
+        assert many["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
 
 
 def test_help(capsys):

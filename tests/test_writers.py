@@ -235,7 +235,7 @@ def test_full_disk_leaves_whole_lines(tmp_path: Path, config: ConfigDict) -> Non
         for epoch in range(1, 20):
             writer.epoch(make_record(epoch, 0.99))
 
-    with full_disk(3000), pytest.raises(OSError, match="too large"):
+    with full_disk(4000), pytest.raises(OSError, match="too large"):
         run()
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     epochs = [json.loads(line)["epoch"] for line in lines]
