@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -126,3 +127,48 @@ def test_a_part_that_fails_ends_it_and_says_where_to_look(tmp_path):
             ["-m", "mnist_flax.main", "--no_such_flag"], tmp_path / "x.log", tmp_path
         )
     assert "no_such_flag" in (tmp_path / "x.log").read_text()
+
+
+def test_bytes_of_collective_operations():
+    program = """
+  %a = (f32[9,8]{1,0}, f32[]{:T(128)}, /*index=2*/pred[3]{0}) all-reduce(%x, %y, %z), \
+metadata={op_name="while/body/(transpose(jvp(ConvNet))/conv1/psum:reduce_sum:bn1/sum)"}
+  %b = u8[16,28,28]{2,1,0} reduce-scatter(%x), metadata={op_name="while/body/augment/psum"}
+  %c = bf16[4,2]{1,0} all-gather(%b), dimensions={0}
+  %d = f32[8]{0} all-reduce(%c), metadata={op_name="transpose(jvp(ConvNet))/bn6/reduce_sum"}
+  %e = f32[8]{0} add(%d, %d)
+"""
+    found = script("collectives").collectives(program, 8)
+    assert [tuple(each) for each in found] == [
+        ("all-reduce", 3, 4 * 73 + 3, "all gradients, metrics"),
+        ("reduce-scatter", 1, 8 * 16 * 784, "batch"),
+        ("all-gather", 1, 16, "forward metrics"),
+        ("all-reduce", 1, 32, "backward bn6"),
+    ]
+    # In a ring of two, each sends all it has in an all-reduce and half in a reduce-scatter.
+    sent = [script("collectives").wire_bytes(each, 2) for each in found]
+    assert sent == [295, 50_176, 8, 32]
+
+
+@pytest.mark.slow  # Compiles for eight devices.
+def test_what_devices_tell_each_other():
+    result = subprocess.run(
+        [sys.executable, str(FOLDER / "collectives.py"), "--devices", "8"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line.split() for line in result.stdout.splitlines()]
+    sizes = {" ".join(words[1:-3]): int(words[-2].replace(",", "")) for words in lines[2:-2]}
+    # Six layers of batch norm, there and back: two float32 a channel each.
+    assert sum(size for name, size in sizes.items() if " bn" in name) == 2 * 8 * 136
+    # Of the 19,114 parameters, those of batch norm are counted there, and the gradients of the
+    # biases before it are zero; loss, accuracy and the number of images are added up, too.
+    assert sizes["all gradients, metrics"] == 4 * (19_114 - 3 * 136 + 3)
+    assert sizes.keys() == {
+        "batch",
+        "all gradients, metrics",
+        *(f"{way} bn{i}" for way in ("forward", "backward") for i in range(1, 7)),
+    }
+    assert lines[-2][:3] == ["15", "a", "step"]
+    assert "steps an epoch: 469" in result.stdout
