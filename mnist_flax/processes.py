@@ -15,12 +15,15 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from mnist_flax import rendezvous
 from mnist_flax.errors import TrainingError, UserError
 
 T = TypeVar("T")
 
 # How long to wait for the others at the start; and to be without a sign of one of them.
 _START_SECONDS, _SILENCE_SECONDS = 45, 30
+# Of the first, for them to find each other; what is left is for JAX to connect them.
+_MEETING_SHARE = 0.75
 
 
 def join(coordinator: str, count: int | None = None, number: int | None = None) -> None:
@@ -36,7 +39,8 @@ def join(coordinator: str, count: int | None = None, number: int | None = None) 
     and status 2: JAX itself would end it with an abort and a stack trace of C++.
 
     Raises:
-      UserError: JAX refuses what it is given.
+      UserError: some did not come, or are too many (see `rendezvous`), or JAX refuses what it
+        is given.
     """
     wrong = f"the processes of this run did not come together by --coordinator={coordinator}"
     advice = (
@@ -50,6 +54,8 @@ def join(coordinator: str, count: int | None = None, number: int | None = None) 
     timer = threading.Timer(_START_SECONDS, give_up)
     timer.daemon = True
     timer.start()
+    if count is not None and number is not None:
+        rendezvous.meet(coordinator, count, number, _MEETING_SHARE * _START_SECONDS)
     # It would take SIGTERM away from `stopping`, and leave it unanswered.
     jax.config.update("jax_enable_preemption_service", False)
     try:

@@ -161,7 +161,8 @@ def test_others_that_never_come(monkeypatch, data_dir, tmp_path, number):
         "import sys; from mnist_flax import errors, main, processes; "
         "processes._START_SECONDS = 5; errors.leave(main.main(sys.argv[1:]))"
     )
-    flags = [f"--coordinator=localhost:{free_port()}", "--processes=2", f"--process={number}"]
+    port = free_port()
+    flags = [f"--coordinator=localhost:{port}", "--processes=2", f"--process={number}"]
     workdir = tmp_path / "run"
     result = subprocess.run(
         [sys.executable, "-c", code, *flags, "--workdir", workdir],
@@ -171,8 +172,25 @@ def test_others_that_never_come(monkeypatch, data_dir, tmp_path, number):
         timeout=60,
     )
     assert result.returncode == 2, result.stderr
-    assert "did not come together by --coordinator=localhost" in result.stderr.splitlines()[-1]
+    missing = ["process 1 of 2 did not come", f"process 0 is not at localhost:{port}"][number]
+    assert f"did not come together: {missing}" in result.stderr.splitlines()[-1]
     assert not workdir.exists()
+
+
+@pytest.mark.slow
+def test_one_too_many_that_comes_late(finished, after_one_epoch):
+    both, workdir = after_one_epoch
+    coordinator = next(word for word in both[0].args if word.startswith("--coordinator"))
+    late = start(1, coordinator.rpartition(":")[2], "--workdir", workdir, *EPOCHS)
+    _, err = late.communicate(timeout=90)
+    assert late.returncode == 2
+    assert "perhaps their run has begun without this one" in err
+    assert err.count("\n") == 1
+    # It would be an abort of all if JAX had met it.
+    for process in both:
+        _, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+    assert figures(workdir) == figures(finished[0])
 
 
 def test_the_time_to_come_together_is_less_than_a_minute():
