@@ -172,3 +172,5 @@ def test_what_devices_tell_each_other():
     }
     assert lines[-2][:3] == ["15", "a", "step"]
     assert "steps an epoch: 469" in result.stdout
+    # 2 x 4 chips: one step to the side and two along, there and back, 15 times, 1 µs each.
+    assert " 90 the messages' way" in result.stdout

@@ -3,11 +3,13 @@
 import functools
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
+from mnist_flax import sharding
 from mnist_flax.errors import UserError
 
 CONFIGS = sorted(config_lib.default_path().parent.glob("*.py"))
@@ -68,6 +70,21 @@ def test_default_is_the_assignment() -> None:
         "scale_max": 1.1,
     }
     assert config.target_accuracy == 0.994
+
+
+def test_tpu_is_the_default_with_another_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = config_lib.flatten(load_default())
+    tpu = config_lib.flatten(config_lib.load(config_lib.default_path().with_name("tpu.py")))
+    assert {key for key in default if tpu[key] != default[key]} == {
+        *("batch_size", "learning_rate", "schedule.kind", "schedule.warmup_epochs")
+    }
+    # What its own text says of the numbers of chips.
+    for chips in (8, 32):
+        monkeypatch.setattr(jax, "device_count", lambda chips=chips: chips)
+        sharding.check_divisible(tpu["batch_size"], 60_000)
+    monkeypatch.setattr(jax, "device_count", lambda: 64)
+    with pytest.raises(UserError, match="a last batch of 608"):
+        sharding.check_divisible(tpu["batch_size"], 60_000)
 
 
 def test_default_path_prefers_the_installed_copy(
