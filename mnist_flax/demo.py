@@ -20,15 +20,14 @@ failure. Unless it is 0, nothing is written.
 """
 
 import contextlib
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
-from mnist_flax import files
-from mnist_flax.errors import UserError, exit_status, leave
+from mnist_flax import commands, files
+from mnist_flax.errors import UserError, leave
 
 # 28 as MNIST's images have pixels a side; no common program's.
 PORT = 8028
@@ -46,14 +45,15 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run(list(argv)))
+    return commands.run(argv, __doc__, _define_flags, _run)
 
 
-def _run(argv: list[str]) -> None:
-    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(_help())
-        return
-    values = _parse(argv)
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+    commands.no_arguments(rest)
+    if values.export_dir == "":
+        raise UserError("--export-dir is empty; name a folder")
+    if values.export_dir is not None and values.port is not None:
+        raise UserError("--export-dir serves no page, and so takes no --port; leave one out")
     if values.export_dir is None:
         _serve(values, PORT if values.port is None else values.port)
     else:
@@ -129,12 +129,8 @@ def _cannot_be_written(folder: Path, error: OSError) -> UserError:
     )
 
 
-def _define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "Folder of the run that trained the network.", values)
-    flags.DEFINE_string(
-        "weights", None, "Instead of --workdir: a .safetensors, .pt or .pth file.", values
-    )
+def _define_flags(values: flags.FlagValues) -> None:
+    commands.define_network(values)
     flags.DEFINE_integer(
         "port",
         None,
@@ -146,34 +142,6 @@ def _define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "export_dir", None, "A new or empty folder, to write the page into.", values
     )
-    return values
-
-
-def _parse(argv: list[str]) -> flags.FlagValues:
-    """Parses the command line.
-
-    Raises:
-      UserError: whatever is wrong with it.
-    """
-    values = _define_flags()
-    argv = [re.sub("^--?export-dir", "--export_dir", argument) for argument in argv]
-    try:
-        rest = values(["mnist_flax.demo", *argv])[1:]
-    except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from None
-    if rest:
-        raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
-    if values.export_dir == "":
-        raise UserError("--export-dir is empty; name a folder")
-    if values.export_dir is not None and values.port is not None:
-        raise UserError("--export-dir serves no page, and so takes no --port; leave one out")
-    return values
-
-
-def _help() -> str:
-    """What --help prints: this module's text and the flags."""
-    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
-    return "\n".join([__doc__, "Flags:", text])
 
 
 if __name__ == "__main__":

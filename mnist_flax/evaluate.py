@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnist_flax.errors import UserError, exit_status, leave
+from mnist_flax import commands
+from mnist_flax.errors import leave
 
 if TYPE_CHECKING:
     from mnist_flax.evaluation import Evaluation
@@ -49,14 +50,11 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run(list(argv)))
+    return commands.run(argv, __doc__, _define_flags, _run)
 
 
-def _run(argv: list[str]) -> None:
-    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(_help())
-        return
-    values = _parse(argv)
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+    commands.no_arguments(rest)
     # JAX takes a second to import: bad input has had its answer by now.
     from mnist_flax import compilation_cache, evaluation, input_pipeline, trained
 
@@ -155,37 +153,10 @@ def _class(figures: dict[str, Any]) -> str:
     return f"{figures['accuracy']:.2%} ({figures['correct']} of {figures['images']})"
 
 
-def _define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "Folder of the run that trained the network.", values)
-    flags.DEFINE_string(
-        "weights", None, "Instead of --workdir: a .safetensors, .pt or .pth file.", values
-    )
+def _define_flags(values: flags.FlagValues) -> None:
+    commands.define_network(values)
     flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
     flags.DEFINE_bool("tta", False, "Add the figures with test-time augmentation.", values)
-    return values
-
-
-def _parse(argv: list[str]) -> flags.FlagValues:
-    """Parses the command line.
-
-    Raises:
-      UserError: whatever is wrong with it.
-    """
-    values = _define_flags()
-    try:
-        rest = values(["mnist_flax.evaluate", *argv])[1:]
-    except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from None
-    if rest:
-        raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
-    return values
-
-
-def _help() -> str:
-    """What --help prints: this module's text and the flags."""
-    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
-    return "\n".join([__doc__, "Flags:", text])
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from absl import flags
 
-from mnist_flax import files
-from mnist_flax.errors import TrainingError, UserError, exit_status, leave
+from mnist_flax import commands, files
+from mnist_flax.errors import TrainingError, UserError, leave
 
 if TYPE_CHECKING:
     from mnist_flax.input_pipeline import Split
@@ -85,14 +85,14 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run(list(argv)))
+    return commands.run(argv, __doc__, _define_flags, _run)
 
 
-def _run(argv: list[str]) -> None:
-    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(_help())
-        return
-    values = _parse(argv)
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+    commands.no_arguments(rest)
+    for name in ("workdir", "format", "output"):
+        if not values[name].value:
+            raise UserError(f"--{name} is missing (--help has examples)")
     output = Path(values.output)
     _check_output(output)
     _check_libraries(values.format)
@@ -180,37 +180,10 @@ def _check_libraries(name: str) -> None:
             ) from None
 
 
-def _define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
+def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", None, "Folder of the run.", values)
     flags.DEFINE_enum("format", None, list(FORMATS), "Format of the file.", values)
     flags.DEFINE_string("output", None, "The file to write; it must not exist.", values)
-    return values
-
-
-def _parse(argv: list[str]) -> flags.FlagValues:
-    """Parses the command line.
-
-    Raises:
-      UserError: whatever is wrong with it.
-    """
-    values = _define_flags()
-    try:
-        rest = values(["mnist_flax.export", *argv])[1:]
-    except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from None
-    if rest:
-        raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
-    for name in ("workdir", "format", "output"):
-        if not values[name].value:
-            raise UserError(f"--{name} is missing (--help has examples)")
-    return values
-
-
-def _help() -> str:
-    """What --help prints: this module's text and the flags."""
-    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
-    return "\n".join([__doc__, "Flags:", text])
 
 
 if __name__ == "__main__":

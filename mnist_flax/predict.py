@@ -24,7 +24,6 @@ failure.
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +32,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from mnist_flax import errors, files
-from mnist_flax.errors import UserError, exit_status, leave, shown
+from mnist_flax import commands, errors, files
+from mnist_flax.errors import UserError, leave, shown
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
@@ -48,14 +47,12 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run(list(argv)))
+    return commands.run(argv, __doc__, _define_flags, _run)
 
 
-def _run(argv: list[str]) -> None:
-    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(_help())
-        return
-    values, arguments = _parse(argv)
+def _run(values: flags.FlagValues, arguments: list[str]) -> None:
+    if not arguments:
+        raise UserError("no image is given; name image files, or a folder of them")
     preview = Path(values.save_preview) if values.save_preview is not None else None
     if preview:
         _check_output(preview)
@@ -189,40 +186,12 @@ def _check_output(path: Path) -> None:
         ) from None
 
 
-def _define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "Folder of the run that trained the network.", values)
-    flags.DEFINE_string(
-        "weights", None, "Instead of --workdir: a .safetensors, .pt or .pth file.", values
-    )
+def _define_flags(values: flags.FlagValues) -> None:
+    commands.define_network(values)
     flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
     flags.DEFINE_string(
         "save_preview", None, "A .png file to make, of what the network sees.", values
     )
-    return values
-
-
-def _parse(argv: list[str]) -> tuple[flags.FlagValues, list[str]]:
-    """The flags of a command line, and its other arguments.
-
-    Raises:
-      UserError: whatever is wrong with it.
-    """
-    values = _define_flags()
-    argv = [re.sub("^--?save-preview", "--save_preview", argument) for argument in argv]
-    try:
-        rest = values(["mnist_flax.predict", *argv])[1:]
-    except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from None
-    if not rest:
-        raise UserError("no image is given; name image files, or a folder of them")
-    return values, rest
-
-
-def _help() -> str:
-    """What --help prints: this module's text and the flags."""
-    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
-    return "\n".join([__doc__, "Flags:", text])
 
 
 if __name__ == "__main__":

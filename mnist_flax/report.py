@@ -24,8 +24,8 @@ from typing import Any
 
 from absl import flags
 
-from mnist_flax import files
-from mnist_flax.errors import UserError, exit_status, leave
+from mnist_flax import commands, files
+from mnist_flax.errors import UserError, leave
 
 # In the first lines of every report.
 MARK = b'<meta name="generator" content="mnist_flax.report">'
@@ -40,14 +40,14 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run(list(argv)))
+    return commands.run(argv, __doc__, _define_flags, _run)
 
 
-def _run(argv: list[str]) -> None:
-    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(_help())
-        return
-    workdir = Path(_parse(argv).workdir)
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+    commands.no_arguments(rest)
+    if not values.workdir:
+        raise UserError("--workdir is missing; name the folder of a run")
+    workdir = Path(values.workdir)
     page, folder = workdir / "report.html", workdir / "report"
     _check_output(page, folder)
     # JAX takes a second to import: bad input has had its answer by now.
@@ -115,34 +115,8 @@ def _summary(workdir: Path) -> dict[str, Any]:
         ) from None
 
 
-def _parse(argv: list[str]) -> flags.FlagValues:
-    """Parses the command line.
-
-    Raises:
-      UserError: whatever is wrong with it.
-    """
-    values = _define_flags()
-    try:
-        rest = values(["mnist_flax.report", *argv])[1:]
-    except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from None
-    if rest:
-        raise UserError(f"unexpected argument {rest[0]!r} (--help lists the flags)")
-    if not values.workdir:
-        raise UserError("--workdir is missing; name the folder of a run")
-    return values
-
-
-def _define_flags() -> flags.FlagValues:
-    values = flags.FlagValues()
+def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", None, "Folder of the run.", values)
-    return values
-
-
-def _help() -> str:
-    """What --help prints: this module's text and the flags."""
-    text = _define_flags().get_help(include_special_flags=False).strip().partition("\n")[2]
-    return "\n".join([__doc__, "Flags:", text])
 
 
 if __name__ == "__main__":

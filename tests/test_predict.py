@@ -390,7 +390,7 @@ def test_a_preview_on_a_disk_that_becomes_full(
 def test_the_command_line(capsys, workdir) -> None:
     for argv, expected in [
         (("--workdir", workdir), "no image is given; name image files, or a folder of them"),
-        (("--no-such-flag", "a.png"), "Unknown command line flag 'no-such-flag'"),
+        (("--no-such-flag", "a.png"), "Unknown command line flag 'no_such_flag'"),
         (("--workdir",), "--help lists the flags"),
         (("--json=maybe", "a.png"), "json"),
     ]:
