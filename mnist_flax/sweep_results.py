@@ -14,6 +14,7 @@ from mnist_flax.themes import LIGHT, png, style
 # Colours of up to six settings, told apart by those who see few: Okabe and Ito,
 # https://jfly.uni-koeln.de/color/; after that they repeat.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+_STYLES = ("-", "--", ":", "-.")
 
 
 class Summary(NamedTuple):
@@ -118,11 +119,12 @@ def draw(groups: Mapping[str, Sequence[Mapping[str, Any]]], target_accuracy: flo
     """
     figure = Figure((10, 6), dpi=150, layout="constrained", facecolor=LIGHT.surface)
     axes = figure.subplots()
-    lowest = 100 * target_accuracy
+    levels = []
     for i, (name, lines) in enumerate(groups.items()):
         color, s = _COLORS[i % len(_COLORS)], summarize(lines)
+        dashes = _STYLES[i // len(_COLORS) % len(_STYLES)]
         if not s.n:
-            axes.plot([], color=color, label=f"{name or 'the config'}: all diverged")
+            axes.plot([], dashes, color=color, label=f"{name or 'the config'}: all diverged")
             continue
         curves = 100 * np.array([line["test_accuracy"] for line in _ended(lines)])
         epochs = np.arange(1, curves.shape[1] + 1)
@@ -135,10 +137,12 @@ def draw(groups: Mapping[str, Sequence[Mapping[str, Any]]], target_accuracy: flo
             sd = curves.std(0, ddof=1)
             axes.fill_between(epochs, mean - sd, mean + sd, color=color, alpha=0.15, lw=0)
             label += f" ± {100 * s.sd:.2f}"
-        axes.plot(epochs, mean, color=color, linewidth=2.2, label=f"{label} % ({count})")
-        # The first epochs are far below, and would press all else together.
-        lowest = min(lowest, float(np.median(curves[:, curves.shape[1] // 3 :])))
+        text = f"{label} % ({count})"
+        axes.plot(epochs, mean, dashes, color=color, linewidth=2.2, label=text)
+        levels.append(np.median(curves[:, curves.shape[1] // 3 :]))
     target = 100 * target_accuracy
+    # The first epochs, and the worse half of the settings, would press all else together.
+    lowest = min(target, float(np.median(levels or target)))
     axes.axhline(target, color=LIGHT.target, linewidth=1.2, linestyle="--")
     axes.annotate(
         f"target {target:g} %",
@@ -155,6 +159,11 @@ def draw(groups: Mapping[str, Sequence[Mapping[str, Any]]], target_accuracy: flo
     axes.set_title("Test accuracy (%) of every seed; mean ± sd", fontweight="bold")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.legend(loc="outside lower center", frameon=False, labelcolor=LIGHT.text)
+    figure.legend(
+        loc="outside lower center",
+        ncols=1 + (len(groups) > len(_COLORS)),
+        frameon=False,
+        labelcolor=LIGHT.text,
+    )
     style(axes, LIGHT)
     return png(figure)

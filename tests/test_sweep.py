@@ -302,6 +302,29 @@ def test_seeds_at_once_on_many_devices(swept, tmp_path):
         assert many["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
 
 
+def test_many_settings_can_be_told_apart(monkeypatch):
+    monkeypatch.setattr(sweep_results, "png", lambda figure: figure)
+    curve = np.linspace(0.9, 0.99, 10)
+    groups = {
+        f"x={i}": [
+            {
+                "seed": 0,
+                "diverged_at": None,
+                "test_accuracy": [*(0.2 * curve if i == 0 else curve + i / 1e4)],
+                "final_test_accuracy": 0.99,
+                "first_epoch_at_target": None,
+                "epochs": 10,
+            }
+        ]
+        for i in range(14)
+    }
+    axes = sweep_results.draw(groups, 0.994).axes[0]
+    means = [line for line in axes.lines if line.get_label().startswith("x=")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in means}) == 14
+    # The one that is far below all others does not press them together.
+    assert axes.get_ylim()[0] > 90
+
+
 def test_help(capsys):
     assert sweep.main(["--help"]) == 0
     out = capsys.readouterr().out
