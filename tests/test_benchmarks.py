@@ -159,7 +159,7 @@ def test_what_devices_tell_each_other():
         check=True,
     )
     lines = [line.split() for line in result.stdout.splitlines()]
-    sizes = {" ".join(words[1:-3]): int(words[-2].replace(",", "")) for words in lines[2:-2]}
+    sizes = {" ".join(words[1:-3]): int(words[-2].replace(",", "")) for words in lines[2:-3]}
     # Six layers of batch norm, there and back: two float32 a channel each.
     assert sum(size for name, size in sizes.items() if " bn" in name) == 2 * 8 * 136
     # Of the 19,114 parameters, those of batch norm are counted there, and the gradients of the
@@ -170,7 +170,7 @@ def test_what_devices_tell_each_other():
         "all gradients, metrics",
         *(f"{way} bn{i}" for way in ("forward", "backward") for i in range(1, 7)),
     }
-    assert lines[-2][:3] == ["15", "a", "step"]
+    assert lines[-3][:3] == ["15", "a", "step"]
     assert "steps an epoch: 469" in result.stdout
     # 2 x 4 chips: one step to the side and two along, there and back, 15 times, 1 µs each.
     assert " 90 the messages' way" in result.stdout
