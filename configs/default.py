@@ -26,14 +26,10 @@ def get_config() -> ConfigDict:
     # Epochs: how often every training image is seen.
     config.num_epochs = 20
 
-    # 'adam': optax.adam with PyTorch's defaults (b1 0.9, b2 0.999, eps 1e-8). 'muon': optax's
-    # Muon for the kernels of the convolutions after the first, for everything else Adam with
-    # Nesterov's momentum.
+    # 'adam': optax.adam with PyTorch's defaults (b1 0.9, b2 0.999, eps 1e-8).
     config.optimizer = "adam"
     # Largest learning rate; without a warm-up that of the first step.
     config.learning_rate = 1e-3
-    # Of 'muon': how many times as large the learning rate of its kernels is.
-    config.muon_factor = 5.0
     # What the learning rate does from there on.
     config.schedule = ConfigDict()
     # 'step': PyTorch's StepLR, changed between epochs; 'cosine': half a wave, in every step.

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from mnist_flax.errors import UserError
 
 DATASETS = ("mnist",)
-OPTIMIZERS = ("adam", "muon")
+OPTIMIZERS = ("adam",)
 SCHEDULES = ("step", "cosine")
 DTYPES = ("float32", "bfloat16")
 
@@ -92,7 +92,6 @@ RULES: Mapping[str, Rule] = {
     "num_epochs": _integer(1, 10_000),
     "optimizer": _one_of(OPTIMIZERS),
     "learning_rate": _number("from 1e-10 to 1000", lambda x: 1e-10 <= x <= 1000),
-    "muon_factor": _number("above 0, up to 1000", lambda x: 0 < x <= 1000),
     "schedule.kind": _one_of(SCHEDULES),
     "schedule.step_size": _integer(1, 10_000),
     "schedule.gamma": _number("above 0, up to 1", lambda x: 0 < x <= 1),

@@ -1,12 +1,9 @@
 """Config to optax: the optimizer and its learning rate."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
-from optax import contrib
 
 
 def create_learning_rate_fn(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
@@ -56,25 +53,4 @@ def create_optimizer(
     config: ConfigDict, learning_rate_fn: optax.Schedule
 ) -> optax.GradientTransformation:
     """The optimizer that config.optimizer names."""
-    if config.optimizer == "adam":
-        return optax.adam(learning_rate_fn)
-    # Jordan et al. 2024, https://kellerjordan.github.io/posts/muon: momentum, made orthogonal.
-    return contrib.muon(
-        lambda step: config.muon_factor * learning_rate_fn(step),
-        adam_learning_rate=learning_rate_fn,
-        muon_weight_dimension_numbers=_as_matrices,
-    )
-
-
-def _as_matrices(params: Any) -> Any:
-    """Which axes of each parameter Muon takes for a matrix's; None for what Adam is to do.
-
-    Of a convolution [K,K,I,O] the columns are the features. That of the images has one channel
-    only, and is Adam's like the linear layer at the end, as is usual.
-    """
-
-    def of(kernel: jax.Array) -> contrib.MuonDimensionNumbers | None:
-        is_matrix = kernel.ndim == 4 and kernel.shape[2] > 1
-        return contrib.MuonDimensionNumbers((0, 1, 2), 3) if is_matrix else None
-
-    return jax.tree.map(of, params)
+    return {"adam": optax.adam}[config.optimizer](learning_rate_fn)

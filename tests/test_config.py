@@ -109,7 +109,6 @@ BAD_VALUES = {
     "num_epochs": (0, -1, 20.0, True, None, float("nan"), 10_001),
     "optimizer": ("sgd", "Adam", None),
     "learning_rate": (0, -1e-3, float("nan"), float("inf"), 10**310, True, "1e-3", None),
-    "muon_factor": (0, -1, float("nan"), "5", None),
     "schedule.kind": ("Step", "linear", None),
     "schedule.step_size": (0, 1.5),
     "schedule.gamma": (0, 1.1, float("nan")),
