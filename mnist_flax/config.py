@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from mnist_flax import architecture
 from mnist_flax.errors import UserError
 
 DATASETS = ("mnist",)
@@ -97,6 +98,12 @@ RULES: Mapping[str, Rule] = {
     "schedule.gamma": _number("above 0, up to 1", lambda x: 0 < x <= 1),
     "schedule.end_factor": _SHARE,
     "schedule.warmup_epochs": _number("from 0 to 10,000", lambda x: 0 <= x <= 10_000),
+    "model.architecture": Rule(
+        f"up to {architecture.MAX_CONVS} convolutions and {architecture.MAX_POOLS} times "
+        f"'pool', then 'mean' or 'flatten', such as {architecture.DEFAULT!r}",
+        lambda x: isinstance(x, str) and architecture.is_valid(x),
+        kind=str,
+    ),
     "model.dropout_rate": _number("from 0 to below 1", lambda x: 0 <= x < 1),
     "model.dtype": _one_of(DTYPES),
     "augment.crop_probability": _SHARE,

@@ -1,7 +1,7 @@
 """A page on which a person draws a digit and a network answers: one file, nothing beside it.
 
-The network runs in the page, in some lines of JavaScript, as demo_assets/ has them: with 19,114
-parameters it needs no library.
+The network runs in the page, in some lines of JavaScript, as demo_assets/ has them: so small
+a one needs no library.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_flax import augment, folding, models, torch_interop
+from mnist_flax import architecture, augment, folding, models, torch_interop
 from mnist_flax.errors import UserError
 from mnist_flax.trained import Trained
 
@@ -69,8 +69,9 @@ def _network(run: Trained) -> dict[str, Any]:
     Raises:
       UserError: they are too large for that.
     """
-    state_dict = torch_interop.to_state_dict(run.variables)
-    convolutions = folding.convolutions(state_dict)
+    layers = run.config.model.architecture
+    state_dict = torch_interop.to_state_dict(run.variables, layers)
+    convolutions = folding.convolutions(state_dict, layers)
     arrays = [array for weight, bias, _ in convolutions for array in (weight, bias)]
     arrays += [state_dict["fc.weight"], state_dict["fc.bias"]]
     weights = np.concatenate([array.ravel() for array in arrays]).astype("<f4")
@@ -90,6 +91,7 @@ def _network(run: Trained) -> dict[str, Any]:
             }
             for weight, _, pooled in convolutions
         ],
+        "flatten": architecture.parse(layers).flatten,
         "weights": base64.b64encode(weights.tobytes()).decode(),
     }
 

@@ -121,7 +121,8 @@ def _encode(run: "Trained", split: "Split", name: str) -> tuple[bytes, list[str]
     accuracy = float((digits == split.labels).mean())
     room = importlib.import_module(f"mnist_flax.export_{name}")
     data = room.encode(run, _description(run, accuracy))
-    found = export_reference.in_batches(room.read(data), split.images)
+    program = room.read(data, run.config.model.architecture)
+    found = export_reference.in_batches(program, split.images)
     differences = {kind: np.abs(found - x).max() for kind, x in expected.items()}
     form = FORMATS[name]
     allowed = form.tolerance * max(1, np.abs(expected[form.reference]).max() / _LARGE_LOGIT)

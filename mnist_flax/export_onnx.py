@@ -5,7 +5,7 @@ Pixels are bytes as an image has them, so that nobody outside need know how to n
 Batch norm is folded into the convolutions, which are ONNX's own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
-from mnist_flax import augment, folding, torch_interop, trained
+from mnist_flax import architecture, augment, folding, torch_interop, trained
 
 # What ONNX Runtime and ONNX Runtime Web read since version 1.12, of 2022: nothing here needs
 # more.
@@ -28,7 +28,7 @@ def encode(run: trained.Trained, description: str) -> bytes:
       run: the network.
       description: goes into the model's metadata_props, as 'mnist_flax'.
     """
-    constants, nodes = _graph(torch_interop.to_state_dict(run.variables))
+    constants, nodes = _graph(run)
     pixels = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 28, 28])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10])
     initializers = [numpy_helper.from_array(x, name) for name, x in constants.items()]
@@ -45,16 +45,21 @@ def encode(run: trained.Trained, description: str) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def read(data: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """From uint8[N,28,28] to float32[N,10], by ONNX Runtime on the CPU."""
+def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
+    """From uint8[N,28,28] to float32[N,10], by ONNX Runtime on the CPU.
+
+    Args:
+      data: the file.
+      layers: left out; the file says it all.
+    """
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return lambda images: session.run(["logits"], {"images": images})[0]
 
 
-def _graph(
-    state_dict: Mapping[str, np.ndarray],
-) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
+def _graph(run: trained.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
     """The constants by name, and the nodes in order; activations are [N,C,H,W]."""
+    layers = run.config.model.architecture
+    state_dict = torch_interop.to_state_dict(run.variables, layers)
     constants: dict[str, np.ndarray] = {
         # (x / 255 - MEAN) / STD, each step rounded to float32, as in `augment.normalize`.
         "white": np.array([255], np.float32),
@@ -79,7 +84,7 @@ def _graph(
     add("Sub", "centred", "mean")
     add("Div", "normalized", "std")
     add("Unsqueeze", "input", "channel_axis")
-    for i, (weight, bias, pooled) in enumerate(folding.convolutions(state_dict), 1):
+    for i, (weight, bias, pooled) in enumerate(folding.convolutions(state_dict, layers), 1):
         constants |= {f"conv{i}.weight": weight, f"conv{i}.bias": bias}
         size = weight.shape[-1]
         inputs = (f"conv{i}.weight", f"conv{i}.bias")
@@ -87,7 +92,8 @@ def _graph(
         add("Relu", f"relu{i}")
         if pooled:
             add("MaxPool", f"pool{i}", kernel_shape=[2, 2], strides=[2, 2])
-    add("GlobalAveragePool", "gap")
+    if not architecture.parse(layers).flatten:
+        add("GlobalAveragePool", "gap")
     add("Flatten", "features")
     add("Gemm", "logits", "fc.weight", "fc.bias", transB=1)
     return constants, nodes

@@ -32,7 +32,7 @@ def logits(run: trained.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
     rounded = in_batches(lambda batch: trained.logits(in_float32, batch), images)
     # A TPU has no float64.
     with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
-        model = models.ConvNet(dtype=jnp.float64)
+        model = models.ConvNet(dtype=jnp.float64, architecture=config.model.architecture)
         variables = jax.tree.map(lambda x: np.asarray(x, np.float64), run.variables)
 
         @jax.jit

@@ -30,8 +30,13 @@ def encode(run: trained.Trained, description: str) -> bytes:
     return safetensors.numpy.save(arrays, {"mnist_flax": description})
 
 
-def read(data: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """From uint8[N,28,28] to float32[N,10], as every command reads weights."""
+def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
+    """From uint8[N,28,28] to float32[N,10], as every command reads weights.
+
+    Args:
+      data: the file.
+      layers: left out; the file says it all.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.safetensors"
         path.write_bytes(data)

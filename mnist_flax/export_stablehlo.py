@@ -25,9 +25,11 @@ def encode(run: trained.Trained, description: str) -> bytes:
       description: left out; the format has no place for it.
     """
 
+    model = models.ConvNet(architecture=run.config.model.architecture)
+
     def logits(images: jax.Array) -> jax.Array:
         pixels = augment.normalize(images)
-        return jnp.asarray(models.ConvNet().apply(run.variables, pixels, train=False))
+        return jnp.asarray(model.apply(run.variables, pixels, train=False))
 
     images = jax.ShapeDtypeStruct(jax.export.symbolic_shape("n, 28, 28"), jnp.uint8)
     # A TPU would round the factors of a product to bfloat16, and a GPU to TF32.
@@ -37,6 +39,11 @@ def encode(run: trained.Trained, description: str) -> bytes:
         )
 
 
-def read(data: bytes) -> Callable[[np.ndarray], jax.Array]:
-    """From uint8[N,28,28] to float32[N,10], by JAX on the device that is here."""
+def read(data: bytes, layers: str) -> Callable[[np.ndarray], jax.Array]:
+    """From uint8[N,28,28] to float32[N,10], by JAX on the device that is here.
+
+    Args:
+      data: the file.
+      layers: left out; the file says it all.
+    """
     return jax.jit(jax.export.deserialize(bytearray(data)).call)

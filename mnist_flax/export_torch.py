@@ -1,4 +1,6 @@
-"""The weights of a network as a state_dict of the PyTorch original, as torch.save writes it.
+"""The weights of a network as a state_dict, as torch.save writes it: the PyTorch original's.
+
+Of a run with another architecture, that of the network that `_network` makes.
 
 PyTorch is imported by these functions and not with this module.
 """
@@ -11,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, torch_interop, trained
+from mnist_flax import architecture, augment, torch_interop, trained
 
 
 def encode(run: trained.Trained, description: str) -> bytes:
@@ -22,17 +24,22 @@ def encode(run: trained.Trained, description: str) -> bytes:
       description: left out; load_state_dict(strict=True) takes weights and nothing else.
     """
     torch = importlib.import_module("torch")
-    arrays = torch_interop.to_state_dict(run.variables)
+    arrays = torch_interop.to_state_dict(run.variables, run.config.model.architecture)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(x) for name, x in arrays.items()}, file)
     return file.getvalue()
 
 
-def read(data: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """From uint8[N,28,28] to float32[N,10], by PyTorch on the CPU."""
+def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
+    """From uint8[N,28,28] to float32[N,10], by PyTorch on the CPU.
+
+    Args:
+      data: the file.
+      layers: the network's, see `architecture`; the file has its weights only.
+    """
     torch = importlib.import_module("torch")
     state_dict = torch.load(io.BytesIO(data), weights_only=True)
-    net = _network(torch.nn, state_dict)
+    net = _network(torch.nn, state_dict, layers)
     net.load_state_dict(state_dict, strict=True)
     net.eval()
 
@@ -44,17 +51,19 @@ def read(data: bytes) -> Callable[[np.ndarray], np.ndarray]:
     return logits
 
 
-def _network(nn: Any, state_dict: Mapping[str, Any]) -> Any:
-    """The assignment's network, as wide as the weights are, under the assignment's names."""
+def _network(nn: Any, state_dict: Mapping[str, Any], layers: str) -> Any:
+    """The network, as wide as the weights are, under the assignment's names."""
+    blocks, flatten = architecture.parse(layers)
     net = nn.Sequential()
-    for i in range(1, 7):
+    for i, block in enumerate(blocks, 1):
         outputs, inputs, size, _ = state_dict[f"conv{i}.weight"].shape
         net.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, size, padding=size // 2))
         net.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
         net.add_module(f"relu{i}", nn.ReLU())
-        if i in (2, 4):
+        if block.pool:
             net.add_module(f"pool{i}", nn.MaxPool2d(2, 2))
-    net.add_module("gap", nn.AdaptiveAvgPool2d(1))
+    if not flatten:
+        net.add_module("gap", nn.AdaptiveAvgPool2d(1))
     net.add_module("flatten", nn.Flatten())
     net.add_module("fc", nn.Linear(*reversed(state_dict["fc.weight"].shape)))
     return net

@@ -5,10 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mnist_flax import architecture as architecture_lib
 from mnist_flax import layers
-
-_CONVOLUTIONS = range(1, 7)
-_POOLED = (2, 4)
 
 
 class Convolution(NamedTuple):
@@ -25,7 +23,9 @@ class Convolution(NamedTuple):
     pooled: bool
 
 
-def convolutions(state_dict: Mapping[str, np.ndarray]) -> list[Convolution]:
+def convolutions(
+    state_dict: Mapping[str, np.ndarray], architecture: str = architecture_lib.DEFAULT
+) -> list[Convolution]:
     """The network's convolutions in their order, each with the batch norm after it.
 
     Computed in float64: folding then costs one rounding of each number. One that float32 does
@@ -33,11 +33,13 @@ def convolutions(state_dict: Mapping[str, np.ndarray]) -> list[Convolution]:
 
     Args:
       state_dict: see `torch_interop.to_state_dict`.
+      architecture: that of the network.
     """
-    return [_convolution(state_dict, i) for i in _CONVOLUTIONS]
+    blocks = architecture_lib.parse(architecture).blocks
+    return [_convolution(state_dict, i, block.pool) for i, block in enumerate(blocks, 1)]
 
 
-def _convolution(state_dict: Mapping[str, np.ndarray], i: int) -> Convolution:
+def _convolution(state_dict: Mapping[str, np.ndarray], i: int, pooled: bool) -> Convolution:
     conv_weight, conv_bias, scale, bias, mean, var = (
         state_dict[name].astype(np.float64)
         for name in (
@@ -49,6 +51,4 @@ def _convolution(state_dict: Mapping[str, np.ndarray], i: int) -> Convolution:
     weight = conv_weight * factor[:, np.newaxis, np.newaxis, np.newaxis]
     folded_bias = (conv_bias - mean) * factor + bias
     with np.errstate(over="ignore"):
-        return Convolution(
-            weight.astype(np.float32), folded_bias.astype(np.float32), i in _POOLED
-        )
+        return Convolution(weight.astype(np.float32), folded_bias.astype(np.float32), pooled)

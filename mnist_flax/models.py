@@ -1,4 +1,4 @@
-"""The assignment's network."""
+"""The network: the assignment's, or one of its kind."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mnist_flax import architecture as architecture_lib
 from mnist_flax import layers
 
 
@@ -86,20 +87,23 @@ class BatchNormReluPool(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Six convolutions, each with batch norm and ReLU; two poolings; the mean; a linear layer.
+    """Convolutions, each with batch norm and ReLU, some with pooling; then a linear layer.
 
-    The layers are the assignment's, under the assignment's names. In training, apply it with
-    mutable=['batch_stats'] and rngs={'dropout': key}.
+    By default the layers are the assignment's, under the assignment's names: conv1 to conv6,
+    bn1 to bn6, fc. In training, apply it with mutable=['batch_stats'] and
+    rngs={'dropout': key}.
 
     Attributes:
       dropout_rate: share of activations set to zero, in [0, 1).
       dtype: type of the activations and of the factors of every product; None for that of the
         images. Parameters, sums, the statistics of batch norm and the logits are float32 at
         least.
+      architecture: the layers, see the room of that name.
     """
 
     dropout_rate: float = 0.05
     dtype: Any = None
+    architecture: str = architecture_lib.DEFAULT
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -119,21 +123,19 @@ class ConvNet(nn.Module):
             with jax.named_scope("dropout"):
                 return layers.dropout(self.make_rng("dropout"), x, self.dropout_rate)
 
-        def block(
-            x: jax.Array, i: int, features: int, size: int = 3, *, pool: bool = False
-        ) -> jax.Array:
-            y, bias = Conv(features, size, name=f"conv{i}")(x)
-            return BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
-
+        blocks, flatten = architecture_lib.parse(self.architecture)
         # See layers for why the batch comes last.
         x = jnp.asarray(x, self.dtype).transpose(3, 1, 2, 0)
-        x = block(x, 1, 8)
-        x = drop(block(x, 2, 16, pool=True))
-        x = block(x, 3, 16)
-        x = drop(block(x, 4, 32, pool=True))
-        x = block(x, 5, 32)
-        x = drop(block(x, 6, 32, 1))
-        x = x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32)).T
+        for i, (features, kernel_size, pool) in enumerate(blocks, 1):
+            y, bias = Conv(features, kernel_size, name=f"conv{i}")(x)
+            x = BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
+            if pool or i == len(blocks):
+                x = drop(x)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        if flatten:
+            x = x.reshape(-1, x.shape[-1]).astype(wide).T
+        else:
+            x = x.mean((1, 2), dtype=wide).T
         init = torch_uniform(x.shape[-1])
         return nn.Dense(10, kernel_init=init, bias_init=init, name="fc")(x)
 

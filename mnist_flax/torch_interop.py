@@ -6,7 +6,7 @@ a convolution's weight is [O,I,H,W] there and [H,W,I,O] here, a linear layer's [
 """
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from mnist_flax import architecture as architecture_lib
 from mnist_flax.errors import UserError
 from mnist_flax.models import ConvNet
 
-# In the order of the original's state_dict.
-_LAYERS = (*(f"{kind}{i}" for i in range(1, 7) for kind in ("conv", "bn")), "fc")
 # Collection and name here, name there.
 _NAMES = (
     ("params", "kernel", "weight"),
@@ -44,12 +43,14 @@ class _Entry(NamedTuple):
 
 def from_state_dict(
     state_dict: Mapping[str, Any],
+    architecture: str = architecture_lib.DEFAULT,
 ) -> dict[str, dict[str, dict[str, jax.Array]]]:
     """Variables of `ConvNet` from the state_dict of the PyTorch original.
 
     Args:
       state_dict: every array of the original, `bnN.num_batches_tracked` included, by its name:
         anything that `np.asarray` takes, tensors on the CPU too. Any float type.
+      architecture: that of the network; by default the original's.
 
     Returns:
       {'params': ..., 'batch_stats': ...}, float32. They share no memory with the state_dict.
@@ -58,7 +59,7 @@ def from_state_dict(
       UserError: an entry is missing, has another shape or type, or holds NaN or infinity; or
         one is there that the original does not have. It names the first.
     """
-    entries = _entries()
+    entries = _entries(architecture)
     shapes = {entry.torch_name: entry.torch_shape for entry in entries}
     arrays = _checked("state_dict", state_dict, shapes)
     flat = {}
@@ -69,11 +70,14 @@ def from_state_dict(
     return traverse_util.unflatten_dict(flat)
 
 
-def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_state_dict(
+    variables: Mapping[str, Any], architecture: str = architecture_lib.DEFAULT
+) -> dict[str, np.ndarray]:
     """The state_dict of the PyTorch original from variables of `ConvNet`.
 
     Args:
       variables: {'params': ..., 'batch_stats': ...}, of arrays of any float type.
+      architecture: that of the network; by default the original's.
 
     Returns:
       Every entry of the original, in its order: float32, and int64[] of zero for each
@@ -86,7 +90,7 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """
     leaves, _ = jax.tree.flatten_with_path(variables)
     found = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
-    entries = _entries()
+    entries = _entries(architecture)
     shapes = {"/".join(entry.path): entry.shape for entry in entries if entry.path}
     arrays = _checked("variables", found, shapes)
     state_dict = {}
@@ -99,13 +103,16 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return state_dict
 
 
-def _entries() -> list[_Entry]:
-    """Every array of the original, in the order of its state_dict, shaped as in `ConvNet`."""
+@cache
+def _entries(architecture: str) -> list[_Entry]:
+    """Every array, in the order of PyTorch's state_dict, shaped as in `ConvNet`."""
     images = jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
-    tree = jax.eval_shape(partial(ConvNet().init, train=False), jax.random.key(0), images)
+    model = ConvNet(architecture=architecture)
+    tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
     shapes = {path: x.shape for path, x in traverse_util.flatten_dict(tree).items()}
+    numbers = range(1, len(architecture_lib.parse(architecture).blocks) + 1)
     entries = []
-    for layer in _LAYERS:
+    for layer in (*(f"{kind}{i}" for i in numbers for kind in ("conv", "bn")), "fc"):
         for collection, name, torch_name in _NAMES:
             path = (collection, layer, name)
             if path in shapes:
@@ -155,4 +162,4 @@ def _array(what: str, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarr
 
 def _unfit(what: str, why: str) -> UserError:
     why = " ".join(why.split())
-    return UserError(f"{what}: {why}; give all weights of the assignment's network, no others")
+    return UserError(f"{what}: {why}; give all weights of the network, no others")

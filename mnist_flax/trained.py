@@ -78,19 +78,22 @@ def load(workdir: str | Path) -> Trained:
 
 
 def from_weights(path: str | Path) -> Trained:
-    """The assignment's network with the weights of a file, of which no run is known.
+    """A network with the weights of a file, of which no run is known.
 
     Args:
       path: see `weights.from_file`.
 
     Returns:
-      The default config, epoch 0 and an empty history stand for what is not known.
+      The default config, with the file's architecture, epoch 0 and an empty history stand for
+      what is not known.
 
     Raises:
       UserError: the file cannot be used.
     """
+    variables = weights.from_file(path)
     config = config_lib.load(config_lib.default_path())
-    return Trained(config, weights.from_file(path), 0, True, [])
+    config.model.architecture = weights.architecture_of(path)
+    return Trained(config, variables, 0, True, [])
 
 
 def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:

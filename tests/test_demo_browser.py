@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from drawings import STROKES
 from PIL import Image
 
-from mnist_flax import demo, images, input_pipeline, trained
+from mnist_flax import config as config_lib
+from mnist_flax import demo, demo_page, images, input_pipeline, steps, trained
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 RUN = trained.from_weights(WEIGHTS)
@@ -197,6 +199,23 @@ def test_logits_are_those_of_jax(page, data_dir) -> None:
     difference = np.abs(np.array(found) - expected).max()
     print(f"largest difference of a logit: {difference:.1e}")
     assert difference < 1e-4
+
+
+def test_other_layers(browser, data_dir) -> None:
+    config = config_lib.load(config_lib.default_path())
+    config.model.architecture = "4k5 pool 6k1 pool 5 3 flatten"
+    state = steps.create_train_state(jax.random.key(0), config)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    run = trained.Trained(config, variables, 0, True, [])
+    test = input_pipeline.load("test[:20]", data_dir)
+    expected = trained.logits(run, test.images)
+    page = browser.new_page()
+    page.set_content(demo_page.build(run).decode())
+    pixels = test.images.reshape(20, 784).tolist()
+    found = page.evaluate("(images) => images.map(mnist.logits)", pixels)
+    page.close()
+    assert np.abs(np.array(found) - expected).max() < 1e-4
+    assert np.abs(expected).max() > 0.01
 
 
 def test_every_digit_as_predict_would_see_it(page) -> None:

@@ -17,6 +17,7 @@ import pytest
 import safetensors
 
 from mnist_flax import (
+    architecture,
     checkpoints,
     export,
     export_onnx,
@@ -34,6 +35,7 @@ from mnist_flax.input_pipeline import Split
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]
+OTHER = "4k5 pool 6k1 pool 5 3 flatten"
 ROOMS = {
     "safetensors": export_safetensors,
     "torch": export_torch,
@@ -42,17 +44,23 @@ ROOMS = {
 }
 
 
-def write_run(workdir: Path, num_epochs: int = 1, dtype: str = "float32") -> Path:
-    """The folder of a run with trained weights, which came to the end of its first epoch."""
+def write_run(
+    workdir: Path, num_epochs: int = 1, dtype: str = "float32", layers: str = ""
+) -> Path:
+    """The folder of a run with trained weights, which came to the end of its first epoch.
+
+    With other layers than the assignment's the weights are those of the beginning.
+    """
     config = config_lib.load(config_lib.default_path())
     config.num_epochs = num_epochs
     config.model.dtype = dtype
+    config.model.architecture = layers or architecture.DEFAULT
     workdir.mkdir()
     (workdir / "config.json").write_text(json.dumps(config.to_dict()))
     create = partial(steps.create_train_state, config=config)
-    shapes = jax.eval_shape(create, jax.random.key(0))
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.from_file(WEIGHTS))
+    state = create(jax.random.key(0))
+    if not layers:
+        state = state._replace(**weights.from_file(WEIGHTS))
     history = [{"epoch": 1, "test_accuracy": 0.5, "test_loss": None}]
     checkpoints.save(workdir, config, state, history)
     return workdir
@@ -225,6 +233,30 @@ def test_onnx(tmp_path, workdir, split, logits) -> None:
     assert description(text.value) == {"format_version": 1, "epoch": 1, "test_accuracy": 0.998}
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with other layers than the assignment's. Not to be changed."""
+    return write_run(tmp_path_factory.mktemp("export") / "other", layers=OTHER)
+
+
+@pytest.mark.usefixtures("few_images")
+@pytest.mark.parametrize("name", FORMATS)
+def test_other_layers(tmp_path, other, name) -> None:
+    needs(name)
+    # Which includes that the file answers as the run does.
+    assert export.main(arguments(other, name, tmp_path / "net")) == 0
+
+
+@pytest.mark.usefixtures("few_images")
+def test_weights_with_their_layers(tmp_path, other) -> None:
+    path = tmp_path / "net.safetensors"
+    assert export.main(arguments(other, "safetensors", path)) == 0
+    found = trained.from_weights(path)
+    assert found.config.model.architecture == OTHER
+    expected = trained.load(other).variables
+    jax.tree.map(np.testing.assert_array_equal, found.variables, expected)
+
+
 @pytest.mark.usefixtures("few_images")
 def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) -> None:
     run, path = write_run(tmp_path / "run", num_epochs=2, dtype="bfloat16"), tmp_path / "net"
@@ -232,7 +264,7 @@ def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) 
     captured = capsys.readouterr()
     assert captured.err == (f"warning: the run in {run} is used as it was after epoch 1 of 2\n")
     assert f"Network: {run} after epoch 1 of 2\n" in captured.out
-    found = export_onnx.read(path.read_bytes())(split.images)
+    found = export_onnx.read(path.read_bytes(), architecture.DEFAULT)(split.images)
     np.testing.assert_allclose(found, logits, rtol=0, atol=2e-5)
 
 
@@ -270,7 +302,8 @@ def test_large_logits_are_rounded_by_more(split) -> None:
     run = run._replace(variables=run.variables | {"params": params})
     data, _ = export._encode(run, split, "onnx")
     expected = export_reference.logits(run, split.images)["float64"]
-    difference = np.abs(export_onnx.read(data)(split.images) - expected).max()
+    program = export_onnx.read(data, run.config.model.architecture)
+    difference = np.abs(program(split.images) - expected).max()
     assert 1e-5 < difference <= 1e-5 * np.abs(expected).max() / 25
 
 

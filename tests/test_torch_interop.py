@@ -4,7 +4,6 @@ import re
 from functools import partial
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -101,24 +100,15 @@ def test_any_float_becomes_float32(state_dict, dtype) -> None:
     np.testing.assert_array_equal(bias, state_dict["fc.bias"].astype(np.float32))
 
 
-class Wide(nn.Module):
-    """The first and the last layer of a network of other widths."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = nn.Conv(24, (5, 5), name="conv1")(x)
-        x = nn.BatchNorm(use_running_average=not train, name="bn1")(x)
-        return nn.Dense(7, name="fc")(x.mean((1, 2)))
-
-
-def test_widths_are_those_of_the_model(monkeypatch) -> None:
-    monkeypatch.setattr(torch_interop, "ConvNet", Wide)
-    variables = Wide().init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False)
-    converted = torch_interop.to_state_dict(variables)
+def test_another_architecture() -> None:
+    layers = "24k5 pool 12 flatten"
+    images = jnp.zeros((1, 28, 28, 1))
+    variables = ConvNet(architecture=layers).init(jax.random.key(0), images, train=False)
+    converted = torch_interop.to_state_dict(variables, layers)
     assert converted["conv1.weight"].shape == (24, 1, 5, 5)
     assert converted["bn1.running_var"].shape == (24,)
-    assert converted["fc.weight"].shape == (7, 24)
-    back = torch_interop.from_state_dict(converted)
+    assert converted["fc.weight"].shape == (10, 14 * 14 * 12)
+    back = torch_interop.from_state_dict(converted, layers)
     jax.tree.map(np.testing.assert_array_equal, back, variables)
 
 
