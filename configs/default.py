@@ -47,10 +47,10 @@ def get_config() -> ConfigDict:
     # The network, models.ConvNet.
     config.model = ConfigDict()
     # Its layers: a number is a convolution with that many features, 3x3, or KxK with kK behind
-    # it, then batch norm and ReLU; 'pool' is 2x2 max pooling. At the end 'mean' is global
-    # average pooling, 'flatten' none; ten logits by a linear layer follow.
-    config.model.architecture = "8 16 pool 16 32 pool 32 32k1 mean"
-    # Share of activations set to zero after each pooling and after the last convolution.
+    # it, then batch norm and ReLU; 'pool' is 2x2 max pooling. Global average pooling and a
+    # linear layer follow.
+    config.model.architecture = "8 16 pool 16 32 pool 32 32k1"
+    # Share of activations set to zero after each pooling and before global average pooling.
     config.model.dropout_rate = 0.05
     # Type of the activations and of the factors of every product: 'float32' or 'bfloat16'.
     # Parameters, sums, batch norm's statistics and the loss are float32 in any case.

@@ -100,7 +100,7 @@ RULES: Mapping[str, Rule] = {
     "schedule.warmup_epochs": _number("from 0 to 10,000", lambda x: 0 <= x <= 10_000),
     "model.architecture": Rule(
         f"up to {architecture.MAX_CONVS} convolutions and {architecture.MAX_POOLS} times "
-        f"'pool', then 'mean' or 'flatten', such as {architecture.DEFAULT!r}",
+        f"'pool', such as {architecture.DEFAULT!r}",
         lambda x: isinstance(x, str) and architecture.is_valid(x),
         kind=str,
     ),

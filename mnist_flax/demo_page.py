@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_flax import architecture, augment, folding, models, torch_interop
+from mnist_flax import augment, folding, models, torch_interop
 from mnist_flax.errors import UserError
 from mnist_flax.trained import Trained
 
@@ -91,7 +91,6 @@ def _network(run: Trained) -> dict[str, Any]:
             }
             for weight, _, pooled in convolutions
         ],
-        "flatten": architecture.parse(layers).flatten,
         "weights": base64.b64encode(weights.tobytes()).decode(),
     }
 

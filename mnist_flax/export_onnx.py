@@ -14,7 +14,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
-from mnist_flax import architecture, augment, folding, torch_interop, trained
+from mnist_flax import augment, folding, torch_interop, trained
 
 # What ONNX Runtime and ONNX Runtime Web read since version 1.12, of 2022: nothing here needs
 # more.
@@ -92,8 +92,7 @@ def _graph(run: trained.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeP
         add("Relu", f"relu{i}")
         if pooled:
             add("MaxPool", f"pool{i}", kernel_shape=[2, 2], strides=[2, 2])
-    if not architecture.parse(layers).flatten:
-        add("GlobalAveragePool", "gap")
+    add("GlobalAveragePool", "gap")
     add("Flatten", "features")
     add("Gemm", "logits", "fc.weight", "fc.bias", transB=1)
     return constants, nodes

@@ -53,17 +53,15 @@ def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
 
 def _network(nn: Any, state_dict: Mapping[str, Any], layers: str) -> Any:
     """The network, as wide as the weights are, under the assignment's names."""
-    blocks, flatten = architecture.parse(layers)
     net = nn.Sequential()
-    for i, block in enumerate(blocks, 1):
+    for i, block in enumerate(architecture.parse(layers), 1):
         outputs, inputs, size, _ = state_dict[f"conv{i}.weight"].shape
         net.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, size, padding=size // 2))
         net.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
         net.add_module(f"relu{i}", nn.ReLU())
         if block.pool:
             net.add_module(f"pool{i}", nn.MaxPool2d(2, 2))
-    if not flatten:
-        net.add_module("gap", nn.AdaptiveAvgPool2d(1))
+    net.add_module("gap", nn.AdaptiveAvgPool2d(1))
     net.add_module("flatten", nn.Flatten())
     net.add_module("fc", nn.Linear(*reversed(state_dict["fc.weight"].shape)))
     return net

@@ -35,7 +35,7 @@ def convolutions(
       state_dict: see `torch_interop.to_state_dict`.
       architecture: that of the network.
     """
-    blocks = architecture_lib.parse(architecture).blocks
+    blocks = architecture_lib.parse(architecture)
     return [_convolution(state_dict, i, block.pool) for i, block in enumerate(blocks, 1)]
 
 

@@ -87,7 +87,7 @@ class BatchNormReluPool(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Convolutions, each with batch norm and ReLU, some with pooling; then a linear layer.
+    """Convolutions, each with batch norm and ReLU, and poolings; the mean; a linear layer.
 
     By default the layers are the assignment's, under the assignment's names: conv1 to conv6,
     bn1 to bn6, fc. In training, apply it with mutable=['batch_stats'] and
@@ -123,7 +123,7 @@ class ConvNet(nn.Module):
             with jax.named_scope("dropout"):
                 return layers.dropout(self.make_rng("dropout"), x, self.dropout_rate)
 
-        blocks, flatten = architecture_lib.parse(self.architecture)
+        blocks = architecture_lib.parse(self.architecture)
         # See layers for why the batch comes last.
         x = jnp.asarray(x, self.dtype).transpose(3, 1, 2, 0)
         for i, (features, kernel_size, pool) in enumerate(blocks, 1):
@@ -131,11 +131,7 @@ class ConvNet(nn.Module):
             x = BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
             if pool or i == len(blocks):
                 x = drop(x)
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        if flatten:
-            x = x.reshape(-1, x.shape[-1]).astype(wide).T
-        else:
-            x = x.mean((1, 2), dtype=wide).T
+        x = x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32)).T
         init = torch_uniform(x.shape[-1])
         return nn.Dense(10, kernel_init=init, bias_init=init, name="fc")(x)
 

@@ -110,7 +110,7 @@ def _entries(architecture: str) -> list[_Entry]:
     model = ConvNet(architecture=architecture)
     tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
     shapes = {path: x.shape for path, x in traverse_util.flatten_dict(tree).items()}
-    numbers = range(1, len(architecture_lib.parse(architecture).blocks) + 1)
+    numbers = range(1, len(architecture_lib.parse(architecture)) + 1)
     entries = []
     for layer in (*(f"{kind}{i}" for i in numbers for kind in ("conv", "bn")), "fc"):
         for collection, name, torch_name in _NAMES:

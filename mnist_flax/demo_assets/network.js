@@ -1,10 +1,10 @@
 
-// The network: convolutions, each with ReLU and, if it says so, 2x2 max pooling; unless
-// `flatten`, the mean of each channel; a linear layer. Batch norm is in the weights. Activations are [channel][y][x],
+// The network: convolutions, each with ReLU and, if it says so, 2x2 max pooling; the mean of
+// each channel; a linear layer. Batch norm is in the weights. Activations are [channel][y][x],
 // in float64, so that nothing but the weights is rounded to float32.
 
 /** A function from 784 pixels, 0 (background) to 255, to ten logits. */
-function makeNetwork({ mean, std, convolutions, flatten, weights }) {
+function makeNetwork({ mean, std, convolutions, weights }) {
   const bytes = Uint8Array.from(atob(weights), (letter) => letter.charCodeAt(0));
   const numbers = new Float32Array(bytes.buffer);
   let taken = 0;
@@ -14,9 +14,9 @@ function makeNetwork({ mean, std, convolutions, flatten, weights }) {
     weight: take(layer.outputs * layer.inputs * layer.size ** 2),
     bias: take(layer.outputs),
   }));
-  const bias = numbers.subarray(-10);
-  const weight = numbers.subarray(taken, -10);
-  const features = weight.length / 10;
+  const features = layers.at(-1).outputs;
+  const weight = take(10 * features);
+  const bias = take(10);
 
   return (pixels) => {
     let side = 28;
@@ -28,9 +28,12 @@ function makeNetwork({ mean, std, convolutions, flatten, weights }) {
         side /= 2;
       }
     }
-    if (!flatten) x = channelMeans(x, side);
+    const means = Array.from({ length: features }, (_, channel) => {
+      const plane = x.subarray(channel * side ** 2, (channel + 1) * side ** 2);
+      return plane.reduce((sum, value) => sum + value, 0) / side ** 2;
+    });
     return Array.from(bias, (start, digit) =>
-      x.reduce((sum, value, i) => sum + value * weight[digit * features + i], start),
+      means.reduce((sum, value, i) => sum + value * weight[digit * features + i], start),
     );
   };
 }
@@ -63,14 +66,6 @@ function convolve(x, side, { inputs, outputs, size, weight, bias }) {
     }
   }
   return y.map((value) => Math.max(value, 0));
-}
-
-/** The mean of each channel. */
-function channelMeans(x, side) {
-  return Float64Array.from({ length: x.length / side ** 2 }, (_, channel) => {
-    const plane = x.subarray(channel * side ** 2, (channel + 1) * side ** 2);
-    return plane.reduce((sum, value) => sum + value, 0) / side ** 2;
-  });
 }
 
 /** The largest of every 2x2 values. */

@@ -1,0 +1,129 @@
+"""Draws accuracy against parameters: finished sweeps of ours, and what others published.
+
+python benchmarks/frontier.py runs/sweep-default runs/sweep-best ... --output docs/frontier.png
+
+A point of ours is the mean of the final accuracies of a sweep's seeds, its bar their sample
+standard deviation. Those of others are single runs whose test accuracy was looked at in every
+epoch: the best of their epochs, which is more than such a network gives at the end on average.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
+from ml_collections import ConfigDict
+
+from mnist_flax import files, models, steps, sweep_results
+from mnist_flax.sweep_lines import LINES, SETTINGS
+from mnist_flax.themes import LIGHT, png, style
+
+# Parameters and best accuracy, percent, of solutions of the assignment that are public: read in
+# their repositories' logs, of single runs. RESULTS.md says more of them.
+PUBLIC = {
+    1_936: 99.1,
+    6_750: 99.50,
+    8_172: 99.57,
+    18_594: 99.60,
+    19_114: 99.50,
+}
+
+
+class Point(NamedTuple):
+    """A sweep.
+
+    Attributes:
+      name: its folder's.
+      params: of the network.
+      mean: of the final accuracies, percent.
+      sd: their sample standard deviation, percent.
+      n: number of seeds.
+    """
+
+    name: str
+    params: int
+    mean: float
+    sd: float
+    n: int
+
+
+def read(folder: Path) -> Point:
+    """A point from the workdir of a sweep with one setting, at least two of its seeds done."""
+    (fields,) = json.loads((folder / SETTINGS).read_text()).values()
+    config = ConfigDict()
+    config.update_from_flattened_dict(fields)
+    state = jax.eval_shape(lambda key: steps.create_train_state(key, config), jax.random.key(0))
+    lines = [json.loads(line) for line in (folder / LINES).read_text().splitlines()]
+    summary = sweep_results.summarize(lines)
+    params = models.count_params(state.params)
+    return Point(folder.name, params, 100 * summary.mean, 100 * summary.sd, summary.n)
+
+
+def draw(points: Sequence[Point]) -> bytes:
+    """The figure, a PNG."""
+    figure = Figure((8, 4.8), dpi=150, layout="constrained", facecolor=LIGHT.surface)
+    axes = figure.subplots()
+    style(axes, LIGHT)
+    axes.plot(
+        *zip(*PUBLIC.items(), strict=True),
+        "D",
+        color=LIGHT.faint_text,
+        markerfacecolor="none",
+        label="others: best epoch of a single run",
+    )
+    n = sorted({point.n for point in points})
+    axes.errorbar(
+        [point.params for point in points],
+        [point.mean for point in points],
+        [point.sd for point in points],
+        fmt="o",
+        color=LIGHT.test,
+        capsize=3,
+        label=f"ours: last epoch, mean ± sd, n = {', '.join(map(str, n))}",
+    )
+    for point in points:
+        axes.annotate(
+            point.name,
+            (point.params, point.mean),
+            (7, -4),
+            textcoords="offset points",
+            color=LIGHT.text,
+        )
+    axes.axhline(99.4, color=LIGHT.target, linewidth=1, linestyle="--", label="target")
+    axes.axvline(20_000, color=LIGHT.target, linewidth=1, linestyle=":", label="limit")
+    axes.set(
+        xscale="log",
+        xlim=(1_500, 30_000),
+        xlabel="parameters",
+        ylabel="test accuracy, %",
+        title="MNIST: accuracy against parameters",
+    )
+    axes.set_xticks([2_000, 5_000, 10_000, 20_000])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(MultipleLocator(0.1))
+    axes.legend(frameon=False, labelcolor=LIGHT.text, loc="lower right")
+    return png(figure)
+
+
+def main() -> None:
+    """Reads the sweeps, prints a line of each, writes the figure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("sweeps", type=Path, nargs="+", metavar="WORKDIR")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    points = [read(folder) for folder in arguments.sweeps]
+    for point in points:
+        print(
+            f"{point.name}: {point.params:,} parameters, {point.mean:.3f} ± {point.sd:.3f} %, "
+            f"n = {point.n}"
+        )
+    files.replace(arguments.output, draw(points))
+
+
+if __name__ == "__main__":
+    main()
