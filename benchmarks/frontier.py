@@ -16,8 +16,8 @@ from typing import NamedTuple
 import jax
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
-from ml_collections import ConfigDict
 
+from mnist_flax import config as config_lib
 from mnist_flax import files, models, steps, sweep_results
 from mnist_flax.sweep_lines import LINES, SETTINGS
 from mnist_flax.themes import LIGHT, png, style
@@ -54,7 +54,7 @@ class Point(NamedTuple):
 def read(folder: Path) -> Point:
     """A point from the workdir of a sweep with one setting, at least two of its seeds done."""
     (fields,) = json.loads((folder / SETTINGS).read_text()).values()
-    config = ConfigDict()
+    config = config_lib.load(config_lib.default_path())
     config.update_from_flattened_dict(fields)
     state = jax.eval_shape(lambda key: steps.create_train_state(key, config), jax.random.key(0))
     lines = [json.loads(line) for line in (folder / LINES).read_text().splitlines()]

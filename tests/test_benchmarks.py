@@ -10,6 +10,9 @@ from types import ModuleType
 import jax
 import pytest
 
+from mnist_flax import config as config_lib
+from mnist_flax import sweep_lines
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -174,3 +177,20 @@ def test_what_devices_tell_each_other():
     assert "steps an epoch: 469" in result.stdout
     # 2 x 4 chips: one step to the side and two along, there and back, 15 times, 1 µs each.
     assert " 90 the messages' way" in result.stdout
+
+
+def test_frontier(tmp_path, monkeypatch, capsys):
+    config = config_lib.load(config_lib.default_path())
+    sweep = tmp_path / "a sweep"
+    sweep.mkdir()
+    sweep_lines.begin(sweep, [""], [config])
+    keys = ("setting", "seed", "epochs", "test_accuracy", "diverged_at", "final_test_accuracy")
+    with (sweep / sweep_lines.LINES).open("w") as file:
+        for seed, final in enumerate((0.991, 0.993)):
+            line = dict(zip(keys, ("", seed, 1, [final], None, final), strict=True))
+            file.write(json.dumps({**line, "first_epoch_at_target": None}) + "\n")
+    output = tmp_path / "frontier.png"
+    monkeypatch.setattr(sys, "argv", ["frontier", str(sweep), "--output", str(output)])
+    script("frontier").main()
+    assert capsys.readouterr().out == "a sweep: 19,114 parameters, 99.200 ± 0.141 %, n = 2\n"
+    assert output.read_bytes().startswith(b"\x89PNG")

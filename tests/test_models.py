@@ -28,6 +28,27 @@ def test_every_config_has_fewer_than_20_000_parameters(path):
     assert models.count_params(state.params) < 20_000
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "epochs"),
+    [("best", 19_114, 19), ("fast", 17_482, 2), ("tiny", 6_182, 19)],
+)
+def test_records_keep_their_limits(name, params, epochs):
+    config = config_lib.load(config_lib.default_path().with_name(f"{name}.py"))
+    state = jax.eval_shape(lambda key: steps.create_train_state(key, config), jax.random.key(0))
+    assert models.count_params(state.params) == params
+    assert config.num_epochs == epochs
+
+
+def test_another_architecture():
+    model = models.ConvNet(architecture="4k5 pool 6k1 3")
+    x = jnp.zeros((2, 28, 28, 1))
+    variables = model.init(jax.random.key(0), x, train=False)
+    kernels = [variables["params"][f"conv{i}"]["kernel"].shape for i in (1, 2, 3)]
+    assert kernels == [(5, 5, 1, 4), (1, 1, 4, 6), (3, 3, 6, 3)]
+    assert variables["params"]["fc"]["kernel"].shape == (3, 10)
+    assert model.apply(variables, x, train=False).shape == (2, 10)
+
+
 def test_default_has_19_114_parameters(variables):
     assert models.count_params(variables["params"]) == 19_114
 

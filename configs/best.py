@@ -1,0 +1,30 @@
+"""The assignment's network, trained for accuracy: 19,114 parameters, 19 epochs.
+
+python -m mnist_flax.main --config configs/best.py
+
+RESULTS.md says how good it is on average; docs/EXPERIMENTS.md has what was tried for it, all of
+it on train[55000:].
+"""
+
+from ml_collections import ConfigDict
+
+from mnist_flax.config import default_path, load
+
+
+def get_config() -> ConfigDict:
+    """Returns configs/default.py with another schedule and stronger augmentation."""
+    config = load(default_path())
+
+    # The assignment asks for fewer than 20.
+    config.num_epochs = 19
+
+    # Thirty times the assignment's rate: a cosine brings it to rest in time.
+    config.learning_rate = 0.03
+    config.schedule.kind = "cosine"
+    config.schedule.warmup_epochs = 2.0
+
+    # Half as much rotation again, twice the range of sizes.
+    config.augment.degrees = 15.0
+    config.augment.scale_min = 0.8
+    config.augment.scale_max = 1.2
+    return config
