@@ -267,4 +267,8 @@ def _line(path: Path, error: Exception) -> str:
 def _describe(error: Exception) -> str:
     """'ValueError: message', in one line."""
     message = error.msg if isinstance(error, SyntaxError) else str(error)
+    cause = error.args[0] if error.args else None
+    if isinstance(error, AttributeError) and isinstance(cause, KeyError):
+        # A locked config's; it shows all of its fields before it says which may be meant.
+        message = re.sub(r' Other fields present: ".*"\n', " ", cause.args[0], flags=re.S)
     return " ".join(f"{type(error).__name__}: {message}".split())

@@ -241,7 +241,11 @@ def test_a_config_may_start_from_the_default(tmp_path: Path) -> None:
             "config.seed is missing; it must",
         ),
         (DERIVED.format("config.num_epochs = 0"), "config.num_epochs is 0; it must be"),
-        (DERIVED.format("config.epochs = 3"), ", line 8: AttributeError: "),
+        (
+            DERIVED.format("config.epochs = 3"),
+            ', line 8: AttributeError: Key "epochs" does not exist and cannot be added since '
+            'the config is locked. Did you mean "num_epochs" instead of "epochs"?',
+        ),
     ],
 )
 def test_broken_config_file(tmp_path: Path, body: str, expected: str) -> None:
