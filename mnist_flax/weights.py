@@ -81,10 +81,10 @@ def architecture_of(path: str | Path) -> str:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         description = json.loads(header["__metadata__"]["mnist_flax"])
         found = description["config"]["model"]["architecture"]
-        architecture.parse(found)
     except (ValueError, LookupError, TypeError, RecursionError):
         return architecture.DEFAULT
-    return str(found)
+    known = isinstance(found, str) and architecture.is_valid(found)
+    return found if known else architecture.DEFAULT
 
 
 def _read(path: Path) -> bytes:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from mnist_flax import input_pipeline, torch_interop, trained, weights
+from mnist_flax import architecture, input_pipeline, torch_interop, trained, weights
 from mnist_flax.errors import UserError
 
 TRAINED = Path(__file__).parent / "fixtures" / "trained.safetensors"
@@ -103,6 +103,33 @@ def test_one_array_too_many_or_of_another_shape(tmp_path) -> None:
     safetensors.numpy.save_file(arrays | {"params/fc/bias": np.zeros(3)}, path)
     with raises(r"variables: 'params/fc/bias' has shape \[3\], expected \[10\]"):
         weights.from_file(path)
+
+
+def noted(architecture: object) -> str:
+    return json.dumps({"config": {"model": {"architecture": architecture}}})
+
+
+def test_layers_that_a_file_notes(tmp_path) -> None:
+    path = tmp_path / "net.safetensors"
+    arrays = safetensors.numpy.load_file(TRAINED)
+    safetensors.numpy.save_file(arrays, path, {"mnist_flax": noted("8 16 pool 16")})
+    assert weights.architecture_of(path) == "8 16 pool 16"
+    with raises("variables: 'params/conv4/.*' is no entry of this network|has shape"):
+        weights.from_file(path)
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "{", "[" * 100_000, "3", "{}", '{"config": []}', noted("8k2"), noted(["8"]), noted(8)],
+    ids=lambda note: note[:20],
+)
+def test_a_note_that_says_nothing(tmp_path, note) -> None:
+    path = tmp_path / "net.safetensors"
+    arrays = safetensors.numpy.load_file(TRAINED)
+    safetensors.numpy.save_file(arrays, path, {"mnist_flax": note})
+    assert weights.architecture_of(path) == architecture.DEFAULT
+    found = weights.from_file(path)
+    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(TRAINED))
 
 
 def test_no_file(tmp_path) -> None:
