@@ -1,4 +1,4 @@
-"""The assignment's network, trained for accuracy: 19,114 parameters, 19 epochs.
+"""A deeper network, trained for accuracy: 19,390 parameters, 19 epochs.
 
 python -m mnist_flax.main --config configs/best.py
 
@@ -12,11 +12,15 @@ from mnist_flax.config import default_path, load
 
 
 def get_config() -> ConfigDict:
-    """Returns configs/default.py with another schedule and stronger augmentation."""
+    """Returns configs/default.py with a deeper network, another schedule and stronger augmentation."""
     config = load(default_path())
 
     # The assignment asks for fewer than 20.
     config.num_epochs = 19
+
+    # Eight convolutions, all 3x3, where the assignment has six: narrower far from the image, for
+    # about as many parameters, and half as much work again.
+    config.model.architecture = "10 12 12 pool 16 18 20 pool 22 24"
 
     # Thirty times the assignment's, so that 19 epochs go far.
     config.learning_rate = 0.03
