@@ -74,7 +74,7 @@ def help_text(text: str, define_others: Callable[[flags.FlagValues], None]) -> s
     path: Path = config_lib.default_path()
     fields = config_lib.flatten(config_lib.load(path))
     lines = [
-        f"  --config.{name}={fields[name]!r}".ljust(44) + rule.allowed
+        f"  --config.{name}={fields[name]!r}".ljust(42) + "  " + rule.allowed
         for name, rule in config_lib.RULES.items()
     ]
     defined = _define(define_others, []).get_help(include_special_flags=False)
