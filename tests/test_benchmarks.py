@@ -1,5 +1,6 @@
 """The scripts in benchmarks/: that they run, and that they count what they say."""
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -11,7 +12,7 @@ import jax
 import pytest
 
 from mnist_flax import config as config_lib
-from mnist_flax import sweep_lines
+from mnist_flax import sweep_lines, torch_process
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -194,3 +195,35 @@ def test_frontier(tmp_path, monkeypatch, capsys):
     script("frontier").main()
     assert capsys.readouterr().out == "a sweep: 19,114 parameters, 99.200 ± 0.141 %, n = 2\n"
     assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_times_are_compared_with_epochs_of_the_better_layout():
+    lines = script("time_to_target").table(
+        {
+            "a run and its compilation": [50, 60, 100],
+            "a run, compiled before": [30, 40, 50],
+            "PyTorch's epoch, contiguous": [20, 24, 40],
+            "PyTorch's epoch, channels_last": [22, 22, 22],
+        }
+    )
+    assert lines[0].split()[-3:] == ["50.0", "60.0", "s"]
+    assert lines[-2].endswith(": 10.0, 8.2")  # 15 times 20 and 22, by 30 and 40.
+    assert lines[-1].endswith(": 6.0, 5.5")
+
+
+@pytest.mark.slow  # Two runs, one of which compiles.
+def test_time_to_target(small_config, monkeypatch, capsys):
+    @contextlib.contextmanager
+    def start(python, platform):
+        epochs = {f"torch_{x}_epoch_seconds": lambda: [30.0] for x in torch_process.LAYOUTS}
+        yield torch_process.Torch({}, epochs, {})
+
+    monkeypatch.setattr(torch_process, "start", start)
+    command = ["time_to_target", "--config", str(small_config), "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    script("time_to_target").main()
+    lines = capsys.readouterr().out.splitlines()
+    fresh, compiled = (float(line.split()[-2]) for line in lines[1:3])
+    assert fresh > compiled > 0
+    assert "PyTorch's 15 epochs / a run, compiled before: " in lines[5]
+    assert 0 < float(lines[-1].rpartition(" ")[2]) < 100
