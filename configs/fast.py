@@ -1,9 +1,8 @@
-"""Two epochs: a wider beginning, 17,482 parameters, and a schedule to go with it.
+"""Four epochs: a wider beginning, 17,482 parameters, and a schedule to go with it.
 
 python -m mnist_flax.main --config configs/fast.py
 
-docs/EXPERIMENTS.md has what was tried for it and how good it is, all of it on train[55000:]; on
-the test set it has not been measured yet.
+RESULTS.md has how good it is, and how soon; docs/EXPERIMENTS.md what was tried for it.
 """
 
 from ml_collections import ConfigDict
@@ -12,13 +11,13 @@ from mnist_flax.config import default_path, load
 
 
 def get_config() -> ConfigDict:
-    """Returns configs/default.py with a wider beginning and two epochs' schedule."""
+    """Returns configs/default.py with a wider beginning and four epochs' schedule."""
     config = load(default_path())
-    # The goal is the target in as few as this.
-    config.num_epochs = 2
+    # The fewest with a mean of 99.4 % on train[55000:]: two have 99.33, three 99.39, four 99.43.
+    config.num_epochs = 4
 
     # Twice the features where the image is large, for half as much work again: a tenth of a
-    # percent more than the assignment's network, with few seeds.
+    # percent more than the assignment's network after two epochs, with few seeds.
     config.model.architecture = "16 16 pool 24 24 pool 24 24k1"
 
     # Half the assignment's, for twice the steps.
@@ -27,6 +26,6 @@ def get_config() -> ConfigDict:
     config.learning_rate = 0.01
     # From 0 up and back to 0, once.
     config.schedule.kind = "cosine"
-    # The first third of the way.
+    # Adam's first steps go by the gradients of a few batches.
     config.schedule.warmup_epochs = 0.6
     return config

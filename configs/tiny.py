@@ -2,8 +2,7 @@
 
 python -m mnist_flax.main --config configs/tiny.py
 
-docs/EXPERIMENTS.md has what was tried for it and how good it is, all of it on train[55000:]; on
-the test set it has not been measured yet.
+RESULTS.md has how good it is; docs/EXPERIMENTS.md what was tried for it.
 """
 
 from ml_collections import ConfigDict
