@@ -3,8 +3,8 @@
 python benchmarks/frontier.py runs/sweep-default runs/sweep-best ... --output docs/frontier.png
 
 A point of ours is the mean of the final accuracies of a sweep's seeds, its bar their sample
-standard deviation. Those of others are single runs whose test accuracy was looked at in every
-epoch: the best of their epochs, which is more than such a network gives at the end on average.
+standard deviation. Those of others are the best epochs of single runs whose test accuracy was
+looked at in every epoch: more than such a network gives at the end on average.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def draw(points: Sequence[Point]) -> bytes:
         "D",
         color=LIGHT.faint_text,
         markerfacecolor="none",
-        label="others: best epoch of a single run",
+        label="others: the best epoch",
     )
     n = sorted({point.n for point in points})
     axes.errorbar(
@@ -90,9 +90,10 @@ def draw(points: Sequence[Point]) -> bytes:
     for point in points:
         axes.annotate(
             point.name,
-            (point.params, point.mean),
-            (7, -4),
+            (point.params, point.mean + point.sd),
+            (6, 6),
             textcoords="offset points",
+            ha="right",
             color=LIGHT.text,
         )
     axes.axhline(99.4, color=LIGHT.target, linewidth=1, linestyle="--", label="target")
@@ -108,7 +109,8 @@ def draw(points: Sequence[Point]) -> bytes:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(MultipleLocator(0.1))
-    axes.legend(frameon=False, labelcolor=LIGHT.text, loc="lower right")
+    axes.margins(y=0.1)
+    axes.legend(frameon=False, labelcolor=LIGHT.text, loc="upper left")
     return png(figure)
 
 
