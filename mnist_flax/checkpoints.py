@@ -193,13 +193,17 @@ def remove(workdir: Path) -> None:
         raise WriteError(error.errno, error.strerror, str(folder)) from error
 
 
+def remove_unfinished(workdir: Path) -> None:
+    """Removes what a process that was killed has left beside the checkpoints of a run."""
+    for left in (workdir / FOLDER / _UNFINISHED, workdir / _REMOVED):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _unfinished(folder: Path) -> Iterator[Path]:
     """An empty folder beside the checkpoints, for what is not to be taken for one."""
     path = folder / _UNFINISHED
-    # Left by a process that was killed.
-    for left in (path, folder.parent / _REMOVED):
-        shutil.rmtree(left, ignore_errors=True)
+    remove_unfinished(folder.parent)
     path.mkdir(parents=True)
     try:
         yield path

@@ -107,6 +107,8 @@ def _run(
     writer: RunWriter | SilentWriter
     watched = processes.told_by_first(sys.stdout.isatty)
     if processes.is_first():
+        # Where the last save was killed after its work, no other one would do it.
+        checkpoints.remove_unfinished(workdir)
         writer = RunWriter(
             workdir,
             config,

@@ -98,7 +98,8 @@ class RunWriter:
         kept = (self._events.name, "config.json", "metrics.jsonl")
         for pattern in RUN_FILES:
             # The second are what `files.replace` leaves behind if it is killed.
-            for path in (*workdir.glob(pattern), *workdir.glob(f".{pattern}.*.tmp")):
+            folder, name = (workdir / pattern).parent, Path(pattern).name
+            for path in (*folder.glob(name), *folder.glob(f".{name}.*.tmp")):
                 if path.name not in kept:
                     path.unlink()
 

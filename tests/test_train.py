@@ -257,6 +257,16 @@ def test_a_resumed_run_that_had_finished_says_so_again(config, tmp_path):
     assert len(read_metrics(tmp_path)) == 2
 
 
+def test_what_a_kill_in_the_last_save_leaves_is_gone_after_a_resume(config, tmp_path):
+    train.train_and_evaluate(config, tmp_path)
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(folder / "1", folder / ".unfinished" / "1-old")
+    shutil.copytree(folder / "1", tmp_path / ".checkpoints.removed" / "1")
+    train.train_and_evaluate(config, tmp_path, resume=True)
+    assert not list(tmp_path.rglob(".*"))
+    assert checkpoints.epochs(tmp_path) == [1, 2]
+
+
 def test_a_run_of_another_config_is_not_resumed(config, tmp_path):
     train.train_and_evaluate(config, tmp_path)
     before = (tmp_path / "summary.json").read_bytes()

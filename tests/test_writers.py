@@ -251,10 +251,16 @@ def test_a_new_run_replaces_the_old_one_and_nothing_else(
     write_run(tmp_path, config, [0.99])
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
-    # As if a process had been killed while it wrote one.
+    (tmp_path / "report").mkdir()
+    # As if a process had been killed while it wrote them.
     (tmp_path / ".summary.json.123.tmp").write_text("{")
+    (tmp_path / "report" / ".curves.png.123.tmp").write_text("{")
     RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1)
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
     (events,) = tmp_path.glob("events.out.tfevents.*")
     after = {path.name for path in tmp_path.iterdir()}
-    assert after == {"notes.txt", "other", "config.json", "metrics.jsonl", events.name}
+    assert after == {
+        *("notes.txt", "other", "report", "config.json", "metrics.jsonl"),
+        events.name,
+    }
+    assert not list((tmp_path / "report").iterdir())
