@@ -99,8 +99,8 @@ RULES: Mapping[str, Rule] = {
     "schedule.end_factor": _SHARE,
     "schedule.warmup_epochs": _number("from 0 to 10,000", lambda x: 0 <= x <= 10_000),
     "model.architecture": Rule(
-        f"at most {architecture.MAX_CONVS} convolutions and {architecture.MAX_POOLS} 'pool', "
-        "as in '8 pool 16k1'",
+        f"up to {architecture.MAX_CONVS} convolutions and {architecture.MAX_POOLS} 'pool': "
+        "'8 8 pool same 16k1'",
         lambda x: isinstance(x, str) and architecture.is_valid(x),
         kind=str,
     ),

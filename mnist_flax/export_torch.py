@@ -55,8 +55,15 @@ def _network(nn: Any, state_dict: Mapping[str, Any], layers: str) -> Any:
     """The network, as wide as the weights are, under the assignment's names."""
     net = nn.Sequential()
     for i, block in enumerate(architecture.parse(layers), 1):
-        outputs, inputs, size, _ = state_dict[f"conv{i}.weight"].shape
-        net.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, size, padding=size // 2))
+        if block.kernel == i:
+            outputs, inputs, size, _ = state_dict[f"conv{i}.weight"].shape
+            conv = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+            net.add_module(f"conv{i}", conv)
+        else:
+            # The weights are in the state_dict once, so this one must hold none.
+            again = nn.Module()
+            again.forward = conv.forward
+            net.add_module(f"conv{i}", again)
         net.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
         net.add_module(f"relu{i}", nn.ReLU())
         if block.pool:

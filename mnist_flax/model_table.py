@@ -14,13 +14,13 @@ _WIDTH = 64
 
 
 class Layer(NamedTuple):
-    """One module that has parameters of its own.
+    """One call of a module that has parameters of its own.
 
     Attributes:
         name: Its place in the parameter tree: 'conv1'.
         kind: Its class: 'Conv'.
         shape: The shape of what it returns, without the batch.
-        params: Number of its own parameters.
+        params: Number of its own parameters; 0 where they were counted in a call before.
     """
 
     name: str
@@ -68,7 +68,7 @@ def list_layers(model: nn.Module) -> list[Layer]:
     Args:
         model: A network that is called as `model(float32[N,28,28,1], train=False)`.
     """
-    called: dict[tuple[str, ...], tuple[str, tuple[int, ...]]] = {}
+    calls: list[tuple[tuple[str, ...], str, tuple[int, ...]]] = []
 
     def note_shape(
         method: Callable[..., Any],
@@ -85,7 +85,7 @@ def list_layers(model: nn.Module) -> list[Layer]:
             # Inside, activations are [C,H,W,N].
             channels, height, width, _ = shape
             shape = (1, height, width, channels)
-        called[context.module.path] = (type(context.module).__name__, shape[1:])
+        calls.append((context.module.path, type(context.module).__name__, shape[1:]))
         return output
 
     def init() -> Any:
@@ -94,11 +94,13 @@ def list_layers(model: nn.Module) -> list[Layer]:
     with nn.intercept_methods(note_shape):
         params = jax.eval_shape(init)["params"]
     layers = []
-    for path, (kind, shape) in called.items():
+    counted = set()
+    for path, kind, shape in calls:
         own = _own_params(params, path)
         if own:
-            count = int(parameter_overview.count_parameters(own))
+            count = 0 if path in counted else int(parameter_overview.count_parameters(own))
             layers.append(Layer("/".join(path), kind, shape, count))
+            counted.add(path)
     return layers
 
 

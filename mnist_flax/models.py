@@ -90,8 +90,8 @@ class ConvNet(nn.Module):
     """Convolutions, each with batch norm and ReLU, and poolings; the mean; a linear layer.
 
     By default the layers are the assignment's, under the assignment's names: conv1 to conv6,
-    bn1 to bn6, fc. In training, apply it with mutable=['batch_stats'] and
-    rngs={'dropout': key}.
+    bn1 to bn6, fc. A convolution that is used again has the number of its first use. In training,
+    apply it with mutable=['batch_stats'] and rngs={'dropout': key}.
 
     Attributes:
       dropout_rate: share of activations set to zero, in [0, 1).
@@ -126,8 +126,11 @@ class ConvNet(nn.Module):
         blocks = architecture_lib.parse(self.architecture)
         # See layers for why the batch comes last.
         x = jnp.asarray(x, self.dtype).transpose(3, 1, 2, 0)
-        for i, (features, kernel_size, pool) in enumerate(blocks, 1):
-            y, bias = Conv(features, kernel_size, name=f"conv{i}")(x)
+        convs: dict[int, Conv] = {}
+        for i, (features, kernel_size, pool, kernel) in enumerate(blocks, 1):
+            if kernel == i:
+                convs[i] = Conv(features, kernel_size, name=f"conv{i}")
+            y, bias = convs[kernel](x)
             x = BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
             if pool or i == len(blocks):
                 x = drop(x)

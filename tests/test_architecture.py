@@ -10,6 +10,15 @@ def test_the_assignments() -> None:
     assert [block.features for block in blocks] == [8, 16, 16, 32, 32, 32]
     assert [block.kernel_size for block in blocks] == [3, 3, 3, 3, 3, 1]
     assert [block.pool for block in blocks] == [False, True, False, True, False, False]
+    assert [block.kernel for block in blocks] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_same_again() -> None:
+    blocks = architecture.parse("1k5 same 8 8 pool same same pool 8k1 same")
+    assert [block.kernel for block in blocks] == [1, 1, 3, 4, 4, 4, 7, 7]
+    assert [block.features for block in blocks] == [1, 1, 8, 8, 8, 8, 8, 8]
+    assert [block.kernel_size for block in blocks] == [5, 5, 3, 3, 3, 3, 1, 1]
+    assert [block.pool for block in blocks] == [0, 0, 0, 1, 0, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +39,13 @@ def test_the_assignments() -> None:
         "8\n",
         "\u0668",  # an Arabic eight
         " ".join(["8"] * 33),
+        "same",
+        "same 8",
+        "8 same",  # An image has one channel, a kernel from 1 to 8 features takes no 8.
+        "8 16 same",
+        "8 8 16 same",
+        "1" + " same" * 32,
+        "8 8 pool same pool same pool",
     ],
 )
 def test_what_is_none(text: str) -> None:
@@ -40,3 +56,4 @@ def test_what_is_none(text: str) -> None:
 
 def test_limits_are_allowed() -> None:
     assert len(architecture.parse("999k7 pool 1 pool" + " 8" * 30)) == 32
+    assert len(architecture.parse("1" + " same" * 31)) == 32

@@ -97,6 +97,13 @@ def test_step_flops_by_hand() -> None:
     assert measurements.step_flops(settings) == 3 * sum(layers) - layers[0]
 
 
+def test_step_flops_of_a_kernel_that_is_used_again() -> None:
+    settings = config.load(config.default_path())
+    settings.model.architecture = "8 8 pool same"
+    layers = [2 * 28**2 * 9 * 8, 2 * 28**2 * 9 * 64, 2 * 14**2 * 9 * 64, 2 * 8 * 10]
+    assert measurements.step_flops(settings) == 128 * (3 * sum(layers) - layers[0])
+
+
 def test_a_measured_loop_takes_a_training_step_a_batch() -> None:
     settings = config.load(config.default_path())
     key = jax.random.key(0)

@@ -114,7 +114,7 @@ BAD_VALUES = {
     "schedule.gamma": (0, 1.1, float("nan")),
     "schedule.end_factor": (-0.1, 1.1, None),
     "schedule.warmup_epochs": (-1, 10_001, float("nan"), "2"),
-    "model.architecture": ("", "pool 8", "8 pool pool", "8k2", "8 flatten", None),
+    "model.architecture": ("", "pool 8", "8 pool pool", "8k2", "8 same", None),
     "model.dropout_rate": (-0.1, 1, 1.0),
     "model.dtype": ("float16", "float64", None, 32),
     "augment.crop_probability": (-0.1, 1.1),

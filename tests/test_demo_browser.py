@@ -203,7 +203,7 @@ def test_logits_are_those_of_jax(page, data_dir) -> None:
 
 def test_other_layers(browser, data_dir) -> None:
     config = config_lib.load(config_lib.default_path())
-    config.model.architecture = "4k5 pool 6k1 pool 5 3"
+    config.model.architecture = "4k5 pool 6k1 pool 5 5 same 3"
     state = steps.create_train_state(jax.random.key(0), config)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     run = trained.Trained(config, variables, 0, True, [])

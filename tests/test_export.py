@@ -35,7 +35,7 @@ from mnist_flax.input_pipeline import Split
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]
-OTHER = "4k5 pool 6k1 pool 5 3"
+OTHER = "4k5 pool 6k1 pool 5 5 same 3"
 ROOMS = {
     "safetensors": export_safetensors,
     "torch": export_torch,

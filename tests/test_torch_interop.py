@@ -112,6 +112,18 @@ def test_another_architecture() -> None:
     jax.tree.map(np.testing.assert_array_equal, back, variables)
 
 
+def test_a_kernel_that_is_used_again_is_there_once() -> None:
+    layers = "4 4 pool same"
+    images = jnp.zeros((1, 28, 28, 1))
+    variables = ConvNet(architecture=layers).init(jax.random.key(0), images, train=False)
+    converted = torch_interop.to_state_dict(variables, layers)
+    assert {name.partition(".")[0] for name in converted} == {
+        *("conv1", "conv2", "bn1", "bn2", "bn3", "fc"),
+    }
+    back = torch_interop.from_state_dict(converted, layers)
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+
+
 @pytest.mark.parametrize(
     "name", ["conv1.weight", "bn4.running_var", "bn6.num_batches_tracked", "fc.bias"]
 )
