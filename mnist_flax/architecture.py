@@ -1,8 +1,8 @@
 """A network's layers as one line of text, such as '8 16 pool 16 32 pool 32 32k1'.
 
 A number is a convolution with that many features, 3x3 or, with kK behind it, KxK, then batch
-norm and ReLU. 'same' is the convolution before it once more, with the same kernel and bias and a
-batch norm of its own; it has as many features as its input. 'pool' is 2x2 max pooling. Global
+norm and ReLU. 'same' is the convolution before it once more, with the same kernel and bias and
+a batch norm of its own; it has as many features as its input. 'pool' is 2x2 max pooling. Global
 average pooling and a linear layer follow, and are not in the line.
 
 Nothing here imports JAX: a config is checked before anything slow begins.

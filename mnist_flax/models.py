@@ -90,8 +90,8 @@ class ConvNet(nn.Module):
     """Convolutions, each with batch norm and ReLU, and poolings; the mean; a linear layer.
 
     By default the layers are the assignment's, under the assignment's names: conv1 to conv6,
-    bn1 to bn6, fc. A convolution that is used again has the number of its first use. In training,
-    apply it with mutable=['batch_stats'] and rngs={'dropout': key}.
+    bn1 to bn6, fc. A convolution that is used again has the number of its first use. In
+    training, apply it with mutable=['batch_stats'] and rngs={'dropout': key}.
 
     Attributes:
       dropout_rate: share of activations set to zero, in [0, 1).

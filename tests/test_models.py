@@ -55,8 +55,8 @@ def test_a_kernel_that_is_used_again():
     variables = model.init(jax.random.key(0), x, train=False)
     assert set(variables["params"]) == {"conv1", "bn1", "conv2", "bn2", "bn3", "fc"}
 
-    # The same network with a copy of the kernel: equal outputs, and the kernel's gradient is the
-    # sum of theirs.
+    # The same network with a copy of the kernel: equal outputs, and the kernel's gradient is
+    # the sum of theirs.
     twin = models.ConvNet(0.0, architecture="4 4 pool 4")
     params = variables["params"] | {"conv3": variables["params"]["conv2"]}
 
