@@ -67,6 +67,9 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     def put(x: Any) -> jax.Array:
         if jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key):
             return jax.random.wrap_key_data(put(jax.random.key_data(x)))
+        if isinstance(x, np.ndarray):
+            # On a CPU device_put keeps aligned memory of NumPy's, whatever may_alias says.
+            x = x.copy()
         # Device by device, as device_put would first ask the other processes what they have.
         parts = [jax.device_put(x, d, may_alias=False) for d in mesh.local_devices]
         return jax.make_array_from_single_device_arrays(np.shape(x), everywhere(mesh), parts)

@@ -103,8 +103,12 @@ def test_every_row_is_on_one_device(size):
         np.testing.assert_array_equal(found, expected[indices])
 
 
-def test_replicated_arrays_are_copies():
-    array = np.zeros(4, np.float32)
+@pytest.mark.parametrize("offset", [0, 16])
+def test_replicated_arrays_are_copies(offset):
+    # At multiples of 64 bytes a CPU can use NumPy's memory as it is.
+    memory = np.zeros(128, np.uint8)
+    begin = -memory.ctypes.data % 64 + offset
+    array = memory[begin : begin + 16].view(np.float32)
     key = jax.random.key(3)
     copies = sharding.replicate((array, key), sharding.make_mesh())
     copy, same = jax.block_until_ready(copies)
