@@ -14,9 +14,10 @@ from pathlib import Path
 
 import jax
 
-from mnist_flax import checkpoints, compilation_cache, input_pipeline, sharding
+from mnist_flax import checkpoints, compilation_cache, input_pipeline
 from mnist_flax import config as config_lib
 from mnist_flax.epoch import Programs
+from mnist_flax.parallel import sharding
 
 
 def main(count: int) -> None:

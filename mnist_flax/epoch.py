@@ -17,9 +17,10 @@ import numpy as np
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, compiler_options, sharding
+from mnist_flax import augment, compiler_options
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
-from mnist_flax.sharding import DeviceSplit
+from mnist_flax.parallel import sharding
+from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.steps import (
     Metrics,
     TrainState,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from mnist_flax.datasets.mnist_idx import MnistIdx
-    from mnist_flax.sharding import DeviceSplit
+    from mnist_flax.parallel.sharding import DeviceSplit
 
 
 class SplitError(UserError):
@@ -109,7 +109,7 @@ def load_on_devices(
       dataset: see `Source`.
       mesh: the devices, from sharding.make_mesh.
     """
-    from mnist_flax import sharding
+    from mnist_flax.parallel import sharding
 
     source = Source(split, data_dir, dataset)
     return sharding.share_out(source.read, source.size, mesh)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mnist_flax import sharding
+from mnist_flax.parallel import sharding
 
 EPSILON = 1e-5  # of batch norm, as in PyTorch
 

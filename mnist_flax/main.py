@@ -57,7 +57,7 @@ def _train(argv: list[str]) -> None:
         if values.coordinator is None:
             _train_in(_workdir(values, made), values)
             return
-        from mnist_flax import processes
+        from mnist_flax.parallel import processes
 
         processes.join(values.coordinator, values.processes, values.process)
         if processes.is_first():

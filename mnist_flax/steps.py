@@ -11,9 +11,10 @@ from clu import metrics as clu_metrics
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, models, sharding
+from mnist_flax import augment, models
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
-from mnist_flax.sharding import DeviceSplit
+from mnist_flax.parallel import sharding
+from mnist_flax.parallel.sharding import DeviceSplit
 
 # Test images at a time; their number changes no figure, as each image counts by itself.
 EVAL_BATCH = 500

@@ -115,7 +115,8 @@ def _points(argv: list[str], grid: list[str]) -> Iterator[ConfigDict]:
 def _check_data(config: ConfigDict) -> None:
     """Raises UserError if a config's splits cannot be used; prepares the data if need be."""
     # They take a second to import: bad input of other kinds has had its answer by now.
-    from mnist_flax import input_pipeline, sharding
+    from mnist_flax import input_pipeline
+    from mnist_flax.parallel import sharding
 
     for key in ("test_split", "train_split"):
         try:
@@ -141,7 +142,8 @@ def _train(
         return
     import jax
 
-    from mnist_flax import compilation_cache, input_pipeline, seeds, sharding
+    from mnist_flax import compilation_cache, input_pipeline, seeds
+    from mnist_flax.parallel import sharding
 
     compilation_cache.enable()
     mesh = sharding.make_mesh()

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from idx_files import flipped
+from helpers.idx_files import flipped
 from orbax.checkpoint import v1 as ocp
 from test_files import full_disk
 

@@ -9,8 +9,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import sharding
 from mnist_flax.errors import UserError
+from mnist_flax.parallel import sharding
 
 CONFIGS = sorted(config_lib.default_path().parent.glob("*.py"))
 

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from idx_files import flipped, idx_bytes, write_gz
+from helpers.idx_files import flipped, idx_bytes, write_gz
 
 from mnist_flax.datasets import idx
 from mnist_flax.datasets.mnist_idx import MnistIdx

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from drawings import STROKES
+from helpers.drawings import STROKES
 from PIL import Image
 
 from mnist_flax import config as config_lib

@@ -8,17 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import (
-    augment,
-    compiler_options,
-    epoch,
-    input_pipeline,
-    models,
-    sharding,
-    steps,
-)
+from mnist_flax import augment, compiler_options, epoch, input_pipeline, models, steps
 from mnist_flax import config as config_lib
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
+from mnist_flax.parallel import sharding
 
 # 5 steps of 64 and one of 30.
 NUM_TRAIN, NUM_TEST, BATCH = 350, 700, 64

@@ -23,12 +23,12 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from helpers.idx_files import idx_bytes
+from helpers.large_claims import large_claims
+from helpers.mutations import archives, chunked, damaged, headers, pictures
+from helpers.sample_images import image_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from idx_files import idx_bytes
-from large_claims import large_claims
-from mutations import archives, chunked, damaged, headers, pictures
-from sample_images import image_files
 
 from mnist_flax import architecture, images, main, torch_interop, weights
 from mnist_flax import config as config_lib

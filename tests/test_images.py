@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawings import FONTS, drawn, pixels, printed
+from helpers.drawings import FONTS, drawn, pixels, printed
 from PIL import Image
 from scipy import ndimage
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from drawings import drawn, printed
+from helpers.drawings import drawn, printed
 from PIL import Image
 from test_images import png_of_size
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
-from idx_files import flipped, idx_bytes, write_gz
+from helpers.idx_files import flipped, idx_bytes, write_gz
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
 import mnist_flax

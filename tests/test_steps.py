@@ -8,7 +8,7 @@ import pytest
 
 from mnist_flax import augment, input_pipeline, models, steps
 from mnist_flax import config as config_lib
-from mnist_flax.sharding import DeviceSplit
+from mnist_flax.parallel.sharding import DeviceSplit
 
 
 @pytest.fixture(scope="module")

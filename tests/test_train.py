@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from idx_files import flipped
+from helpers.idx_files import flipped
 
 from mnist_flax import checkpoints, files, train
 from mnist_flax import config as config_lib

@@ -4,8 +4,9 @@ import io
 from typing import Any
 
 import numpy as np
-from drawings import printed
 from PIL import Image
+
+from helpers.drawings import printed
 
 
 def encoded(image: Image.Image, form: str, **options: Any) -> bytes:

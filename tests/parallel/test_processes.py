@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from mnist_flax import main, processes
+from mnist_flax import main
+from mnist_flax.parallel import processes
 
 EPOCHS = ["--config.num_epochs=3"]
 SMALL = ["--config.train_split=train[:1376]", "--config.test_split=test[:1001]"]

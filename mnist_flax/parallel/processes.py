@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from mnist_flax import rendezvous
 from mnist_flax.errors import TrainingError, UserError
+from mnist_flax.parallel import rendezvous
 
 T = TypeVar("T")
 

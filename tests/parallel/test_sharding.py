@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from mnist_flax import sharding
 from mnist_flax.errors import UserError
+from mnist_flax.parallel import sharding
 
 # 10 batches of 128 and one of 96.
 COMMAND = [
@@ -32,7 +32,7 @@ def run(devices, *arguments):
 
 @pytest.mark.slow
 def test_steps_are_those_of_one_device():
-    result = run(8, Path(__file__).with_name("many_devices.py"))
+    result = run(8, Path(__file__).parents[1] / "helpers" / "many_devices.py")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report.keys() == {"2", "4", "8"}

@@ -1,6 +1,6 @@
 """Ten training steps in float64 on 1, 2, 4 and 8 devices, and how they differ; as JSON.
 
-Run by test_sharding.py with eight devices, of which a test's own process has one.
+Run by parallel/test_sharding.py with eight devices, of which a test's own process has one.
 """
 
 import json
@@ -14,8 +14,9 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from mnist_flax import config as config_lib
-from mnist_flax import models, sharding, steps
+from mnist_flax import models, steps
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
+from mnist_flax.parallel import sharding
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from mnist_flax import rendezvous
 from mnist_flax.errors import UserError
+from mnist_flax.parallel import rendezvous
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import struct
 import zipfile
 import zlib
 
-from mutations import chunk, split_header, with_header
 from PIL import Image
-from sample_images import encoded
+
+from helpers.mutations import chunk, split_header, with_header
+from helpers.sample_images import encoded
 
 
 def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[bytes, str]]:
