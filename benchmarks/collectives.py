@@ -20,8 +20,9 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mnist_flax import compiler_options, epoch, steps
 from mnist_flax import config as config_lib
+from mnist_flax import epoch, steps
+from mnist_flax.ops import compiler_options
 from mnist_flax.parallel import sharding
 
 IMAGES = 60_000

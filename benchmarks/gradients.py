@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 from jax import lax
 
-from mnist_flax import compiler_options, layers
+from mnist_flax.ops import compiler_options, layers
 
 BATCH, STEPS, ROUNDS = 128, 5, 7
 # Name, size of the image, input channels, features, size of the kernel.

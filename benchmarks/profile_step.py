@@ -24,8 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.profiler import ProfileData
 
-from mnist_flax import compiler_options, epoch, input_pipeline, steps
 from mnist_flax import config as config_lib
+from mnist_flax import epoch, input_pipeline, steps
+from mnist_flax.ops import compiler_options
 from mnist_flax.parallel import sharding
 
 STEPS = 30

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from mnist_flax.pillow_geometry import SIZE, resize_taps, rotation, scaled_positions
+from mnist_flax.ops.pillow_geometry import SIZE, resize_taps, rotation, scaled_positions
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training images, as the assignment rounds them
 

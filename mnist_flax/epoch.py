@@ -17,7 +17,8 @@ import numpy as np
 from jax import lax
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, compiler_options
+from mnist_flax import augment
+from mnist_flax.ops import compiler_options
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit

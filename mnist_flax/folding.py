@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mnist_flax import architecture as architecture_lib
-from mnist_flax import layers
+from mnist_flax.ops import layers
 
 
 class Convolution(NamedTuple):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mnist_flax import architecture as architecture_lib
-from mnist_flax import layers
+from mnist_flax.ops import layers
 
 
 def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import augment, compiler_options, epoch, input_pipeline, models, steps
+from mnist_flax import augment, epoch, input_pipeline, models, steps
 from mnist_flax import config as config_lib
+from mnist_flax.ops import compiler_options
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 

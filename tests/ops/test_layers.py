@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from mnist_flax import layers
+from mnist_flax.ops import layers
 
 
 def normal(seed, *shape):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import pillow_geometry
+from mnist_flax.ops import pillow_geometry
 
 
 def pillow_rotation(degrees: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import compiler_options
+from mnist_flax.ops import compiler_options
 
 
 @pytest.mark.parametrize("options", [compiler_options.for_loops, compiler_options.for_once])

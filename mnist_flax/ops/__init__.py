@@ -1,0 +1,1 @@
+"""The fast operations: layers, Pillow's geometry, and the options of the compiler."""
