@@ -16,8 +16,8 @@ import jax
 
 from mnist_flax import checkpoints, compilation_cache, input_pipeline
 from mnist_flax import config as config_lib
-from mnist_flax.epoch import Programs
 from mnist_flax.parallel import sharding
+from mnist_flax.programs import Programs
 
 
 def main(count: int) -> None:

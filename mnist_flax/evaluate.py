@@ -37,7 +37,7 @@ from mnist_flax import commands
 from mnist_flax.errors import leave
 
 if TYPE_CHECKING:
-    from mnist_flax.evaluation import Evaluation
+    from mnist_flax.metrics import Evaluation
     from mnist_flax.trained import Trained
 
 
@@ -56,19 +56,19 @@ def main(argv: Sequence[str]) -> int:
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
     commands.no_arguments(rest)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, evaluation, input_pipeline, trained
+    from mnist_flax import compilation_cache, input_pipeline, metrics, trained
 
     compilation_cache.enable()
     run = trained.choose(values.workdir, values.weights)
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
     logits = trained.logits(run, test.images)
-    plain = evaluation.evaluate(evaluation.log_softmax(logits), test.labels)
-    evaluation.warn_if_not_as_recorded(run, plain)
+    plain = metrics.evaluate(metrics.log_softmax(logits), test.labels)
+    metrics.warn_if_not_as_recorded(run, plain)
     augmented = None
     if values.tta:
-        probabilities = evaluation.augmented_log_probabilities(run, test.images)
-        augmented = evaluation.evaluate(probabilities, test.labels)
+        probabilities = metrics.augmented_log_probabilities(run, test.images)
+        augmented = metrics.evaluate(probabilities, test.labels)
     network = values.workdir or values.weights
     if values.json:
         print(json.dumps(_record(network, run, plain, augmented)))
@@ -92,7 +92,7 @@ def _record(
 
 
 def _figures(found: "Evaluation") -> dict[str, Any]:
-    from mnist_flax.evaluation import wilson_interval
+    from mnist_flax.metrics import wilson_interval
 
     counts = [(int(row.sum()), int(row[digit])) for digit, row in enumerate(found.confusion)]
     return {

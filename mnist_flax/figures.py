@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mnist_flax.augment_sheet import Row
-from mnist_flax.evaluation import BINS, Bin, wilson_interval
+from mnist_flax.metrics import BINS, Bin, wilson_interval
 from mnist_flax.themes import Theme, png, readable, style
 
 # More would make a picture that few programs open.

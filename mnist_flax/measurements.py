@@ -17,10 +17,10 @@ from ml_collections import ConfigDict
 
 from mnist_flax import augment, input_pipeline, model_table
 from mnist_flax.datasets import preparation
-from mnist_flax.epoch import Programs
 from mnist_flax.ops import compiler_options
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
+from mnist_flax.programs import Programs
 from mnist_flax.steps import TrainState, create_model, create_train_state, train_step
 
 # Training steps in a dispatch. Training itself puts a whole epoch in one, and on CPU a step is

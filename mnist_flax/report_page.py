@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import mnist_flax
-from mnist_flax import augment, evaluation, figures, input_pipeline, model_table, plots, trained
+from mnist_flax import augment, figures, input_pipeline, metrics, model_table, plots, trained
 from mnist_flax import config as config_lib
 from mnist_flax.augment_sheet import augment_sheet
-from mnist_flax.evaluation import Evaluation, wilson_interval
 from mnist_flax.figures import Mistake
 from mnist_flax.input_pipeline import Split
+from mnist_flax.metrics import Evaluation, wilson_interval
 from mnist_flax.steps import create_model
 from mnist_flax.themes import DARK, LIGHT, Theme
 from mnist_flax.trained import Trained
@@ -58,9 +58,9 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
     """
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
-    answers = evaluation.log_softmax(trained.logits(run, test.images))
-    found = evaluation.evaluate(answers, test.labels)
-    evaluation.warn_if_not_as_recorded(run, found)
+    answers = metrics.log_softmax(trained.logits(run, test.images))
+    found = metrics.evaluate(answers, test.labels)
+    metrics.warn_if_not_as_recorded(run, found)
     mistakes = _mistakes(test, np.exp(answers))
     layers = model_table.list_layers(create_model(config))
     light, dark = (_draw(run, found, mistakes, test, theme) for theme in (LIGHT, DARK))

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from mnist_flax.epoch import NO_STEP, Programs
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
+from mnist_flax.programs import NO_STEP, Programs
 
 # Of a device's memory, for the seeds that are trained at once: the rest is XLA's own.
 _SHARE = 0.8

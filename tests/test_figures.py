@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from mnist_flax import evaluation, figures, plots, themes
+from mnist_flax import figures, metrics, plots, themes
 from mnist_flax.augment_sheet import Row
-from mnist_flax.evaluation import Bin
 from mnist_flax.figures import Mistake
+from mnist_flax.metrics import Bin
 from mnist_flax.themes import DARK, LIGHT, Theme
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -36,7 +36,7 @@ def make_bins() -> list[Bin]:
     probabilities[:, 0] = RANDOM.uniform(0.4, 1, 400)
     probabilities[:, 1] = 1 - probabilities[:, 0]
     labels = (RANDOM.uniform(size=400) > probabilities[:, 0]).astype(int)
-    return evaluation.evaluate(np.log(probabilities.clip(1e-9)), labels).bins
+    return metrics.evaluate(np.log(probabilities.clip(1e-9)), labels).bins
 
 
 def make_mistakes(count: int) -> list[Mistake]:
@@ -195,7 +195,7 @@ def test_reliability(drawn: list[Figure]) -> None:
     np.testing.assert_array_equal(points.get_ydata(), [bin.accuracy for bin in full])
     ends = upper.collections[0].get_segments()
     for bin, segment in zip(full, ends, strict=True):
-        interval = evaluation.wilson_interval(round(bin.accuracy * bin.size), bin.size)
+        interval = metrics.wilson_interval(round(bin.accuracy * bin.size), bin.size)
         assert segment[:, 1] == pytest.approx(interval, abs=1e-9)
     (bars,) = lower.patches
     np.testing.assert_array_equal(

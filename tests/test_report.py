@@ -19,9 +19,9 @@ from PIL import Image
 
 from mnist_flax import (
     checkpoints,
-    evaluation,
     files,
     input_pipeline,
+    metrics,
     report,
     report_page,
     steps,
@@ -282,7 +282,7 @@ def test_the_verdict_when_the_end_is_worse(data_dir: Path) -> None:
     run = trained.from_weights(WEIGHTS)
     line = {"epoch": 1, "test_accuracy": 1.0}
     run = run._replace(history=[line, {"epoch": 2, "test_accuracy": 0.9}])
-    found = evaluation.evaluate(np.log(np.full((10, 10), 0.1)), np.arange(10))
+    found = metrics.evaluate(np.log(np.full((10, 10), 0.1)), np.arange(10))
     verdict = report_page._verdict(run, found)
     assert verdict == {"first": 1, "holds": False, "best": 1.0, "best_epoch": 1}
     never = report_page._verdict(run._replace(history=run.history[1:]), found)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mnist_flax import main as main_command
 from mnist_flax import seeds, sweep, sweep_results
-from mnist_flax.epoch import Programs
+from mnist_flax.programs import Programs
 from mnist_flax.sweep_lines import LINES, SETTINGS
 
 SMALL = [

@@ -16,8 +16,8 @@ from helpers.idx_files import flipped
 
 from mnist_flax import checkpoints, files, train
 from mnist_flax import config as config_lib
-from mnist_flax.epoch import Programs
 from mnist_flax.errors import TrainingError, UserError
+from mnist_flax.programs import Programs
 
 PROGRAMS = {}
 

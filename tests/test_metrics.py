@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from mnist_flax import evaluation, input_pipeline, steps, trained
+from mnist_flax import input_pipeline, metrics, steps, trained
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
@@ -26,7 +26,7 @@ def answers(*rows: tuple[int, float]) -> np.ndarray:
 def test_by_hand() -> None:
     # Bins of a width of 1/15: 0.60 is at the upper end of the 9th, 0.62 in the 10th, 0.95 and
     # 1 in the 15th.
-    found = evaluation.evaluate(
+    found = metrics.evaluate(
         answers((3, 0.60), (3, 0.62), (7, 0.95), (7, 1.0), (1, 0.95)), np.array([3, 4, 7, 7, 2])
     )
     assert (found.size, found.correct, found.accuracy) == (5, 3, 0.6)
@@ -46,7 +46,7 @@ def test_by_hand() -> None:
 
 
 def test_a_network_that_is_as_sure_as_it_is_right() -> None:
-    found = evaluation.evaluate(answers(*[(0, 0.75)] * 4), np.array([0, 0, 0, 1]))
+    found = metrics.evaluate(answers(*[(0, 0.75)] * 4), np.array([0, 0, 0, 1]))
     assert found.ece == pytest.approx(0, abs=1e-12)
 
 
@@ -60,14 +60,14 @@ def test_ece_image_by_image() -> None:
     for row, label in zip(probabilities, labels, strict=True):
         (place,) = [m for m in range(15) if m / 15 < row.max() <= (m + 1) / 15]
         gaps[place] += (row.argmax() == label) - row.max()
-    found = evaluation.evaluate(evaluation.log_softmax(logits), labels)
+    found = metrics.evaluate(metrics.log_softmax(logits), labels)
     assert found.ece == pytest.approx(sum(map(abs, gaps.values())) / 2000, abs=1e-12)
     loss = -np.log(probabilities[np.arange(2000), labels]).mean()
     assert found.loss == pytest.approx(loss, abs=1e-12)
 
 
 def test_of_equal_answers_the_smaller_digit_counts() -> None:
-    found = evaluation.evaluate(np.full((2, 10), math.log(0.1)), np.array([0, 9]))
+    found = metrics.evaluate(np.full((2, 10), math.log(0.1)), np.array([0, 9]))
     assert found.correct == 1
     assert found.confusion[9, 0] == 1
 
@@ -85,21 +85,21 @@ def test_of_equal_answers_the_smaller_digit_counts() -> None:
     ],
 )
 def test_wilson_as_published(correct: int, count: int, low: float, high: float) -> None:
-    found = evaluation.wilson_interval(correct, count)
+    found = metrics.wilson_interval(correct, count)
     assert found == pytest.approx((low, high), abs=5e-5)
 
 
 def test_wilson_is_where_the_score_is_one_point_nine_six() -> None:
     """Its definition: the shares that a score test at 5 % does not reject."""
     for correct, count in [(9952, 10_000), (1, 3), (7, 892)]:
-        for end in evaluation.wilson_interval(correct, count):
+        for end in metrics.wilson_interval(correct, count):
             score = (correct / count - end) / math.sqrt(end * (1 - end) / count)
             assert abs(score) == pytest.approx(1.959963984540054, abs=1e-9)
 
 
 def test_log_softmax_of_large_logits() -> None:
     logits = np.array([[1e4, 0, -1e4], [0.0, 1.0, 2.0]], np.float32)
-    found = evaluation.log_softmax(logits)
+    found = metrics.log_softmax(logits)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, special.log_softmax(logits.astype(float), axis=1))
 
@@ -107,7 +107,7 @@ def test_log_softmax_of_large_logits() -> None:
 def test_shifts() -> None:
     image = np.zeros((28, 28), np.uint8)
     image[5, 7], image[0, 0], image[27, 13] = 200, 100, 50
-    views = evaluation.shifted(image[None])
+    views = metrics.shifted(image[None])
     assert len(views) == 9
     places = {tuple(np.argwhere(view[0] == 200)[0]) for view in views}
     assert places == {(y, x) for y in (4, 5, 6) for x in (6, 7, 8)}
@@ -130,5 +130,5 @@ def test_tta_is_the_mean_probability(data_dir: Path) -> None:
             pixels = (moved[..., None] / np.float32(255) - 0.1307) / 0.3081
             logits = apply(run.variables, np.float32(pixels))
             views.append(special.softmax(np.asarray(logits, float), axis=1))
-    found = evaluation.augmented_log_probabilities(run, images)
+    found = metrics.augmented_log_probabilities(run, images)
     np.testing.assert_allclose(np.exp(found), np.mean(views, axis=0), rtol=0, atol=1e-5)

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import augment, epoch, input_pipeline, models, steps
+from mnist_flax import augment, input_pipeline, models, steps
 from mnist_flax import config as config_lib
+from mnist_flax import programs as programs_lib
 from mnist_flax.ops import compiler_options
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
@@ -46,7 +47,7 @@ def splits(data_dir):
 
 @pytest.fixture(scope="module")
 def programs(config, splits, compilations):
-    return epoch.Programs(config, *splits)
+    return programs_lib.Programs(config, *splits)
 
 
 def fresh_state(programs):
@@ -65,7 +66,7 @@ def test_a_run_compiles_each_program_once(config, splits, compilations):
     jax.random.key(0), np.int32(0)
     compiler_options.for_once()  # Asks XLA what it knows.
     before = len(compilations)
-    programs = epoch.Programs(config, *splits)
+    programs = programs_lib.Programs(config, *splits)
     # Weights, an epoch's start, its full steps, its last step, evaluation.
     assert len(compilations) - before == 5
     state = fresh_state(programs)
@@ -104,14 +105,16 @@ def test_an_epoch_sees_every_image_once(programs):
     result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, None)
     assert int(result.train.step) == 6
     assert int(result.metrics.accuracy.count) == NUM_TRAIN
-    assert int(result.first_non_finite) == epoch.NO_STEP
+    assert int(result.first_non_finite) == programs_lib.NO_STEP
 
 
 def test_orders_are_permutations_and_differ_by_epoch_and_key(config):
     state = steps.create_train_state(jax.random.key(0), config)
 
     def order(seed, number):
-        return np.asarray(epoch.start_epoch(state, jax.random.key(seed), number, NUM_TRAIN)[1])
+        return np.asarray(
+            programs_lib.start_epoch(state, jax.random.key(seed), number, NUM_TRAIN)[1]
+        )
 
     orders = [order(0, 1), order(0, 2), order(1, 1)]
     for a in orders:
@@ -158,7 +161,7 @@ def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
         )
 
     state = fresh_state(programs)
-    state, order, key = epoch.start_epoch(state, root, 2, NUM_TRAIN)
+    state, order, key = programs_lib.start_epoch(state, root, 2, NUM_TRAIN)
     state, losses = state.train, []
     for i in range(6):
         indices = order[i * BATCH : (i + 1) * BATCH]
@@ -189,7 +192,7 @@ def test_the_first_loss_that_is_not_finite_is_found(programs):
 def test_an_epoch_without_a_rest_has_no_last_step(config, splits):
     config = config.copy_and_resolve_references()
     config.batch_size = 70
-    programs = epoch.Programs(config, *splits)
+    programs = programs_lib.Programs(config, *splits)
     bar = RecordingBar()
     result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, bar)
     assert int(result.metrics.accuracy.count) == NUM_TRAIN
