@@ -19,8 +19,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 
 from mnist_flax import config as config_lib
 from mnist_flax import files, models, steps, sweep_results
+from mnist_flax.plots.themes import LIGHT, png, style
 from mnist_flax.sweep_lines import LINES, SETTINGS
-from mnist_flax.themes import LIGHT, png, style
 
 # Parameters and best accuracy, percent, of single runs that are public. RESULTS.md has their
 # sources, and says of which the page was not found again.

@@ -72,7 +72,7 @@ def _run(values: flags.FlagValues, arguments: list[str]) -> None:
     elif good:
         print(_table(answers))
     if preview and good:
-        from mnist_flax.preview import draw_preview
+        from mnist_flax.plots.predictions import draw_preview
 
         names = [shown(path.name) for path in good]
         files.replace(preview, draw_preview(seen, probabilities, names))

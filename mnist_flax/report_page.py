@@ -14,14 +14,15 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import mnist_flax
-from mnist_flax import augment, figures, input_pipeline, metrics, model_table, plots, trained
+from mnist_flax import augment, input_pipeline, metrics, model_table, trained
 from mnist_flax import config as config_lib
-from mnist_flax.augment_sheet import augment_sheet
-from mnist_flax.figures import Mistake
 from mnist_flax.input_pipeline import Split
 from mnist_flax.metrics import Evaluation, wilson_interval
+from mnist_flax.plots import curves, diagnostics
+from mnist_flax.plots.augmentations import augment_sheet
+from mnist_flax.plots.diagnostics import Mistake
+from mnist_flax.plots.themes import DARK, LIGHT, Theme
 from mnist_flax.steps import create_model
-from mnist_flax.themes import DARK, LIGHT, Theme
 from mnist_flax.trained import Trained
 
 
@@ -130,12 +131,14 @@ def _draw(
         for i in range(kernel.shape[-1])
     ]
     return {
-        **plots.draw_panels(run.history, run.config.target_accuracy, theme),
-        "confusion": figures.draw_confusion(found.confusion, theme),
-        "reliability": figures.draw_reliability(found.bins, theme),
-        "filters": figures.draw_filters(kernel, np.stack(responses, axis=-1), theme),
-        "augmentations": figures.draw_augmentations(augment_sheet(digit, run.config), theme),
-        "mistakes": figures.draw_mistakes(mistakes, theme),
+        **curves.draw_panels(run.history, run.config.target_accuracy, theme),
+        "confusion": diagnostics.draw_confusion(found.confusion, theme),
+        "reliability": diagnostics.draw_reliability(found.bins, theme),
+        "filters": diagnostics.draw_filters(kernel, np.stack(responses, axis=-1), theme),
+        "augmentations": diagnostics.draw_augmentations(
+            augment_sheet(digit, run.config), theme
+        ),
+        "mistakes": diagnostics.draw_mistakes(mistakes, theme),
     }
 
 

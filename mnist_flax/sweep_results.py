@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from mnist_flax.themes import LIGHT, png, style
+from mnist_flax.plots.themes import LIGHT, png, style
 
 # Colours of up to six settings, told apart by those who see few: Okabe and Ito,
 # https://jfly.uni-koeln.de/color/; after that they repeat.

@@ -153,9 +153,9 @@ class RunWriter:
     def augmentations(self, image: np.ndarray) -> None:
         """Shows in TensorBoard what training does to an image, uint8[28,28]."""
         # Matplotlib takes most of a second to import.
-        from mnist_flax.augment_sheet import augment_sheet
-        from mnist_flax.figures import draw_augmentations
-        from mnist_flax.themes import LIGHT
+        from mnist_flax.plots.augmentations import augment_sheet
+        from mnist_flax.plots.diagnostics import draw_augmentations
+        from mnist_flax.plots.themes import LIGHT
 
         sheet = draw_augmentations(augment_sheet(image, self._config), LIGHT)
         files.append(self._events, tensorboard.image_event("augmentations", sheet))
@@ -182,7 +182,7 @@ class RunWriter:
             The content of summary.json.
         """
         # Matplotlib takes most of a second to import.
-        from mnist_flax.plots import draw_curves
+        from mnist_flax.plots.curves import draw_curves
 
         rights = [self._right(record) for record in self.history]
         target = self._config.target_accuracy

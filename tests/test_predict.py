@@ -17,8 +17,9 @@ from helpers.drawings import drawn, printed
 from PIL import Image
 from test_images import png_of_size
 
-from mnist_flax import checkpoints, files, images, preview, steps, trained, weights
+from mnist_flax import checkpoints, files, images, steps, trained, weights
 from mnist_flax import config as config_lib
+from mnist_flax.plots import predictions
 from mnist_flax.predict import main
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
@@ -152,8 +153,8 @@ def test_the_preview(capsys, monkeypatch, workdir, folder, tmp_path, flag) -> No
         calls.append(arguments)
         return preview_drawn(*arguments)
 
-    preview_drawn = preview.draw_preview
-    monkeypatch.setattr(preview, "draw_preview", draw)
+    preview_drawn = predictions.draw_preview
+    monkeypatch.setattr(predictions, "draw_preview", draw)
     output = tmp_path / "seen.PNG"
     assert (
         run("--workdir", workdir, folder / "3.bmp", f"{flag}={output}", folder / "2.jpeg") == 0

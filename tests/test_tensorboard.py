@@ -14,8 +14,9 @@ from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
-from mnist_flax import augment_sheet, figures, tensorboard, themes
 from mnist_flax import config as config_lib
+from mnist_flax import tensorboard
+from mnist_flax.plots import augmentations, diagnostics, themes
 from mnist_flax.writers import RunWriter
 
 
@@ -129,8 +130,8 @@ def test_what_a_run_shows(tmp_path: Path) -> None:
         config_lib.flatten(config)
     )
     picture = found["augmentations"].image
-    rows = augment_sheet.augment_sheet(digit, config)
-    assert picture.encoded_image_string == figures.draw_augmentations(rows, themes.LIGHT)
+    rows = augmentations.augment_sheet(digit, config)
+    assert picture.encoded_image_string == diagnostics.draw_augmentations(rows, themes.LIGHT)
     with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
         assert (image.width, image.height) == (picture.width, picture.height)
         assert len(image.getbands()) == picture.colorspace

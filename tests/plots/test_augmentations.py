@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 
 from mnist_flax import augment
 from mnist_flax import config as config_lib
-from mnist_flax.augment_sheet import Row, augment_sheet
+from mnist_flax.plots.augmentations import Row, augment_sheet
 
 
 @pytest.fixture(scope="module")

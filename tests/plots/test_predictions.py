@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_flax.preview import MOST, draw_preview
+from mnist_flax.plots.predictions import MOST, draw_preview
 
 
 def sheet(count: int, names: list[str] | None = None, share: float = 0.95) -> np.ndarray:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mnist_flax.themes import LIGHT, Theme, png, style
+from mnist_flax.plots.themes import LIGHT, Theme, png, style
 
 _LOSS_TICKS = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5)]
 _ACCURACY_TICKS = [10, 50, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9]

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from mnist_flax import figures, metrics, plots, themes
-from mnist_flax.augment_sheet import Row
-from mnist_flax.figures import Mistake
+from mnist_flax import metrics
 from mnist_flax.metrics import Bin
-from mnist_flax.themes import DARK, LIGHT, Theme
+from mnist_flax.plots import curves, diagnostics, themes
+from mnist_flax.plots.augmentations import Row
+from mnist_flax.plots.diagnostics import Mistake
+from mnist_flax.plots.themes import DARK, LIGHT, Theme
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 RANDOM = np.random.default_rng(0)
@@ -66,26 +67,26 @@ def make_history(share: float = 1.0) -> list[dict]:
 
 
 FIGURES: dict[str, Callable[[Theme], bytes]] = {
-    "confusion": lambda theme: figures.draw_confusion(make_confusion(), theme),
-    "no-mistake": lambda theme: figures.draw_confusion(np.diag([1135] * 10), theme),
-    "reliability": lambda theme: figures.draw_reliability(make_bins(), theme),
-    "filters": lambda theme: figures.draw_filters(
+    "confusion": lambda theme: diagnostics.draw_confusion(make_confusion(), theme),
+    "no-mistake": lambda theme: diagnostics.draw_confusion(np.diag([1135] * 10), theme),
+    "reliability": lambda theme: diagnostics.draw_reliability(make_bins(), theme),
+    "filters": lambda theme: diagnostics.draw_filters(
         RANDOM.normal(size=(3, 3, 10)), RANDOM.normal(size=(28, 28, 10)), theme
     ),
-    "augmentations": lambda theme: figures.draw_augmentations(make_rows(), theme),
-    "mistakes": lambda theme: figures.draw_mistakes(make_mistakes(13), theme),
-    "none": lambda theme: figures.draw_mistakes([], theme),
-    "curves": lambda theme: plots.draw_panels(make_history(), 0.994, theme)["accuracy"],
-    "guesses": lambda theme: plots.draw_panels(make_history(0.1), 0.994, theme)["accuracy"],
+    "augmentations": lambda theme: diagnostics.draw_augmentations(make_rows(), theme),
+    "mistakes": lambda theme: diagnostics.draw_mistakes(make_mistakes(13), theme),
+    "none": lambda theme: diagnostics.draw_mistakes([], theme),
+    "curves": lambda theme: curves.draw_panels(make_history(), 0.994, theme)["accuracy"],
+    "guesses": lambda theme: curves.draw_panels(make_history(0.1), 0.994, theme)["accuracy"],
 }
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are drawn in a test; what is given back as a PNG is empty."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
-    return figures
+    diagnostics: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: diagnostics.append(self))
+    return diagnostics
 
 
 def shown(figure: Figure) -> list[Text]:
@@ -129,7 +130,7 @@ def test_the_target_and_the_epoch_are_apart(reached: int, drawn: list[Figure]) -
     history = make_history()
     for record in history:
         record["test_accuracy"] = 0.9941 if record["epoch"] >= reached else 0.98
-    plots.draw_panels(history, 0.994, LIGHT)
+    curves.draw_panels(history, 0.994, LIGHT)
     assert len(drawn[1].axes[0].texts) == 2
     assert_legible(drawn[1])
 
@@ -152,7 +153,7 @@ def assert_legible(figure: Figure) -> None:
 
 def test_confusion(drawn: list[Figure]) -> None:
     confusion = make_confusion()
-    figures.draw_confusion(confusion, LIGHT)
+    diagnostics.draw_confusion(confusion, LIGHT)
     (axes,) = drawn[0].axes
     counts = {text.get_position(): text.get_text() for text in axes.texts}
     assert counts == {
@@ -187,7 +188,7 @@ def test_luminance_as_published() -> None:
 
 def test_reliability(drawn: list[Figure]) -> None:
     bins = make_bins()
-    figures.draw_reliability(bins, LIGHT)
+    diagnostics.draw_reliability(bins, LIGHT)
     upper, lower = drawn[0].axes
     full = [bin for bin in bins if bin.size]
     points = upper.lines[1]
@@ -206,7 +207,7 @@ def test_reliability(drawn: list[Figure]) -> None:
 def test_filters(drawn: list[Figure]) -> None:
     kernel, responses = RANDOM.normal(size=(3, 3, 5)), RANDOM.normal(size=(28, 28, 5))
     kernel[..., 4] = 0
-    figures.draw_filters(kernel, responses, LIGHT)
+    diagnostics.draw_filters(kernel, responses, LIGHT)
     (axes,) = drawn[0].axes
     assert [text.get_text() for text in axes.texts] == [f"filter {i}" for i in range(1, 6)]
     for i, (above, below) in enumerate(zip(axes.images[::2], axes.images[1::2], strict=True)):
@@ -219,9 +220,9 @@ def test_filters(drawn: list[Figure]) -> None:
 
 
 def test_mistakes(drawn: list[Figure]) -> None:
-    mistakes = make_mistakes(figures.MOST_MISTAKES + 1)
-    figures.draw_mistakes(mistakes[:3], LIGHT)
-    figures.draw_mistakes(mistakes, LIGHT)
+    mistakes = make_mistakes(diagnostics.MOST_MISTAKES + 1)
+    diagnostics.draw_mistakes(mistakes[:3], LIGHT)
+    diagnostics.draw_mistakes(mistakes, LIGHT)
     few, many = (figure.axes[0] for figure in drawn)
     words = [text.get_text() for text in few.texts]
     assert words[0] == "3 mistakes: the digit → the answer, and its probability"

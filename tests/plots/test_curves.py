@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from mnist_flax.plots import draw_curves
+from mnist_flax.plots.curves import draw_curves
 
 
 def make_history(epochs: int, **fields: Any) -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from mnist_flax.augment_sheet import Row
 from mnist_flax.metrics import BINS, Bin, wilson_interval
-from mnist_flax.themes import Theme, png, readable, style
+from mnist_flax.plots.augmentations import Row
+from mnist_flax.plots.themes import Theme, png, readable, style
 
 # More would make a picture that few programs open.
 MOST_MISTAKES = 400

@@ -1,0 +1,1 @@
+"""Pictures: curves, augmentations, mistakes, predictions, and their colours."""
