@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 
 from mnist_flax import config as config_lib
-from mnist_flax import files, models, steps, sweep_results
+from mnist_flax import models, steps, sweep_results
 from mnist_flax.plots.themes import LIGHT, png, style
+from mnist_flax.runs import files
 from mnist_flax.sweep_lines import LINES, SETTINGS
 
 # Parameters and best accuracy, percent, of single runs that are public. RESULTS.md has their

@@ -26,8 +26,9 @@ from pathlib import Path
 
 from absl import flags
 
-from mnist_flax import commands, files
+from mnist_flax import commands
 from mnist_flax.errors import UserError, leave
+from mnist_flax.runs import files
 
 # 28 as MNIST's images have pixels a side; no common program's.
 PORT = 8028

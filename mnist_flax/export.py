@@ -36,8 +36,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from absl import flags
 
-from mnist_flax import commands, files
+from mnist_flax import commands
 from mnist_flax.errors import TrainingError, UserError, leave
+from mnist_flax.runs import files
 
 if TYPE_CHECKING:
     from mnist_flax.input_pipeline import Split

@@ -26,9 +26,10 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from mnist_flax import command_line, stopping, workdirs, writers
+from mnist_flax import command_line, stopping
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError, exit_status, leave
+from mnist_flax.runs import workdirs, writers
 
 
 def main(argv: Sequence[str]) -> int:

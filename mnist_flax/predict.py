@@ -32,8 +32,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from mnist_flax import commands, errors, files
+from mnist_flax import commands, errors
 from mnist_flax.errors import UserError, leave, shown
+from mnist_flax.runs import files
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 

@@ -22,6 +22,7 @@ from mnist_flax.ops import compiler_options
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
+from mnist_flax.runs.writers import ProgressBar
 from mnist_flax.steps import (
     Metrics,
     TrainState,
@@ -30,7 +31,6 @@ from mnist_flax.steps import (
     evaluate,
     train_step,
 )
-from mnist_flax.writers import ProgressBar
 
 # How often the progress bar moves in an epoch. A dispatch costs about as much as a step on CPU:
 # 20 of them were 3 % of an epoch, 8 are less than can be measured.

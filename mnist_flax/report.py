@@ -24,8 +24,9 @@ from typing import Any
 
 from absl import flags
 
-from mnist_flax import commands, files
+from mnist_flax import commands
 from mnist_flax.errors import UserError, leave
+from mnist_flax.runs import files
 
 # In the first lines of every report.
 MARK = b'<meta name="generator" content="mnist_flax.report">'

@@ -35,9 +35,10 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from mnist_flax import command_line, files, stopping, sweep_lines, workdirs, writers
+from mnist_flax import command_line, stopping, sweep_lines
 from mnist_flax import config as config_lib
 from mnist_flax.errors import TrainingError, UserError, exit_status, leave
+from mnist_flax.runs import files, workdirs, writers
 from mnist_flax.sweep_lines import LINES
 
 PICTURE = "sweep.png"

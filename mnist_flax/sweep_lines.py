@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import files, writers
 from mnist_flax.errors import UserError
+from mnist_flax.runs import files, writers
 
 if TYPE_CHECKING:
     from mnist_flax.seeds import Outcome

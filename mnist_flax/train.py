@@ -12,17 +12,18 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mnist_flax import checkpoints, input_pipeline, models, stopping, workdirs, writers
 from mnist_flax import config as config_lib
-from mnist_flax.checkpoints import Saved
+from mnist_flax import input_pipeline, models, stopping
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.input_pipeline import SplitError
 from mnist_flax.model_table import model_table
 from mnist_flax.parallel import processes, sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.programs import NO_STEP, Programs
+from mnist_flax.runs import checkpoints, workdirs, writers
+from mnist_flax.runs.checkpoints import Saved
+from mnist_flax.runs.writers import RunWriter, SilentWriter
 from mnist_flax.steps import TrainState, create_model, create_train_state, train_step
-from mnist_flax.writers import RunWriter, SilentWriter
 
 __all__ = ["TrainState", "create_train_state", "train_and_evaluate", "train_step"]
 

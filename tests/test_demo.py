@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from test_evaluate import write_run
 
-from mnist_flax import demo, demo_page, files, trained
+from mnist_flax import demo, demo_page, trained
+from mnist_flax.runs import files
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 

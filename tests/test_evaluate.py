@@ -13,8 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from mnist_flax import augment, checkpoints, evaluate, input_pipeline, steps, train, weights
+from mnist_flax import augment, evaluate, input_pipeline, steps, train, weights
 from mnist_flax import config as config_lib
+from mnist_flax.runs import checkpoints
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 

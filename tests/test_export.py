@@ -18,7 +18,6 @@ import safetensors
 
 from mnist_flax import (
     architecture,
-    checkpoints,
     export,
     export_onnx,
     export_reference,
@@ -32,6 +31,7 @@ from mnist_flax import (
 )
 from mnist_flax import config as config_lib
 from mnist_flax.input_pipeline import Split
+from mnist_flax.runs import checkpoints
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]

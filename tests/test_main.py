@@ -14,9 +14,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import workdirs
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.main import main
+from mnist_flax.runs import workdirs
 
 Train = Callable[[ConfigDict, Path], dict[str, Any]]
 Install = Callable[[Train], None]

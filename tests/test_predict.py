@@ -17,10 +17,11 @@ from helpers.drawings import drawn, printed
 from PIL import Image
 from test_images import png_of_size
 
-from mnist_flax import checkpoints, files, images, steps, trained, weights
 from mnist_flax import config as config_lib
+from mnist_flax import images, steps, trained, weights
 from mnist_flax.plots import predictions
 from mnist_flax.predict import main
+from mnist_flax.runs import checkpoints, files
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 

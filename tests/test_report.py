@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mnist_flax import config as config_lib
 from mnist_flax import (
-    checkpoints,
-    files,
     input_pipeline,
     metrics,
     report,
@@ -29,7 +28,7 @@ from mnist_flax import (
     trained,
     weights,
 )
-from mnist_flax import config as config_lib
+from mnist_flax.runs import checkpoints, files
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 FIGURES = {

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from helpers.idx_files import flipped
 
-from mnist_flax import checkpoints, files, train
 from mnist_flax import config as config_lib
+from mnist_flax import train
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.programs import Programs
+from mnist_flax.runs import checkpoints, files
 
 PROGRAMS = {}
 

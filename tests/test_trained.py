@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from mnist_flax import augment, checkpoints, steps, trained, weights
+from mnist_flax import augment, steps, trained, weights
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
+from mnist_flax.runs import checkpoints
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 

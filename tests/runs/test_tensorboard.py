@@ -15,9 +15,9 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from mnist_flax import config as config_lib
-from mnist_flax import tensorboard
 from mnist_flax.plots import augmentations, diagnostics, themes
-from mnist_flax.writers import RunWriter
+from mnist_flax.runs import tensorboard
+from mnist_flax.runs.writers import RunWriter
 
 
 def read_events(data: bytes) -> list[Any]:

@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 import mnist_flax
-from mnist_flax import files, tensorboard
 from mnist_flax.config import flatten
-from mnist_flax.workdirs import RUN_FILES
+from mnist_flax.runs import files, tensorboard
+from mnist_flax.runs.workdirs import RUN_FILES
 
 _VERSIONS = ("jax", "jaxlib", "flax", "optax", "numpy")
 

@@ -22,8 +22,9 @@ import jax
 import numpy as np
 import pytest
 
-from mnist_flax import checkpoints, steps
 from mnist_flax import config as config_lib
+from mnist_flax import steps
+from mnist_flax.runs import checkpoints
 
 KILLS, TERMINATIONS = 50, 10
 EPOCHS = 8

@@ -26,9 +26,10 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 import mnist_flax
-from mnist_flax import errors, files, workdirs
+from mnist_flax import errors
 from mnist_flax.config import flatten
 from mnist_flax.errors import UserError, WriteError
+from mnist_flax.runs import files, workdirs
 
 State = TypeVar("State")
 

@@ -16,10 +16,11 @@ from helpers.idx_files import flipped
 from orbax.checkpoint import v1 as ocp
 from test_files import full_disk
 
-from mnist_flax import checkpoints, files, steps
 from mnist_flax import config as config_lib
-from mnist_flax.checkpoints import DamagedError
+from mnist_flax import steps
 from mnist_flax.errors import UserError, WriteError
+from mnist_flax.runs import checkpoints, files
+from mnist_flax.runs.checkpoints import DamagedError
 
 LIKE = {"a": jax.ShapeDtypeStruct((3,), jnp.float32), "b": jax.ShapeDtypeStruct((), jnp.int32)}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_flax import files
 from mnist_flax.errors import WriteError
+from mnist_flax.runs import files
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from test_files import full_disk
 from test_tensorboard import read_events
 
 from mnist_flax import config as config_lib
-from mnist_flax.writers import RunWriter, SilentWriter, epochs_on_record
+from mnist_flax.runs.writers import RunWriter, SilentWriter, epochs_on_record
 
 SUMMARY_FIELDS = [
     *("params", "epochs", "final_test_accuracy", "best_test_accuracy", "best_epoch"),

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from mnist_flax import workdirs
 from mnist_flax.errors import UserError
+from mnist_flax.runs import workdirs
 
 
 def content(folder: Path) -> dict[str, bytes | None]:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from test_train import content, figures
 
-from mnist_flax import checkpoints
 from mnist_flax.main import main
+from mnist_flax.runs import checkpoints
 
 SMALL = [
     "--config.train_split=train[:200]",
