@@ -68,9 +68,10 @@ def _build(values: flags.FlagValues) -> bytes:
       UserError: the run or the weights cannot be used.
     """
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import demo_page, trained
+    from mnist_flax import demo_page
+    from mnist_flax.trained import loading
 
-    return demo_page.build(trained.choose(values.workdir, values.weights))
+    return demo_page.build(loading.choose(values.workdir, values.weights))
 
 
 def _serve(values: flags.FlagValues, port: int) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mnist_flax import augment, folding, models, torch_interop
+from mnist_flax import augment, models, torch_interop
 from mnist_flax.errors import UserError
-from mnist_flax.trained import Trained
+from mnist_flax.trained import folding
+from mnist_flax.trained.loading import Trained
 
 _ASSETS = Path(__file__).parent / "demo_assets"
 _SCRIPTS = ("network.js", "strokes.js", "page.js")

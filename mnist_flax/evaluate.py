@@ -38,7 +38,7 @@ from mnist_flax.errors import leave
 
 if TYPE_CHECKING:
     from mnist_flax.metrics import Evaluation
-    from mnist_flax.trained import Trained
+    from mnist_flax.trained.loading import Trained
 
 
 def main(argv: Sequence[str]) -> int:
@@ -56,13 +56,14 @@ def main(argv: Sequence[str]) -> int:
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
     commands.no_arguments(rest)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, input_pipeline, metrics, trained
+    from mnist_flax import compilation_cache, input_pipeline, metrics
+    from mnist_flax.trained import loading
 
     compilation_cache.enable()
-    run = trained.choose(values.workdir, values.weights)
+    run = loading.choose(values.workdir, values.weights)
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
-    logits = trained.logits(run, test.images)
+    logits = loading.logits(run, test.images)
     plain = metrics.evaluate(metrics.log_softmax(logits), test.labels)
     metrics.warn_if_not_as_recorded(run, plain)
     augmented = None

@@ -42,7 +42,7 @@ from mnist_flax.runs import files
 
 if TYPE_CHECKING:
     from mnist_flax.input_pipeline import Split
-    from mnist_flax.trained import Trained
+    from mnist_flax.trained.loading import Trained
 
 # What the description in a file means, and its arrays. It rises when that changes.
 FORMAT_VERSION = 1
@@ -98,10 +98,11 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     _check_output(output)
     _check_libraries(values.format)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, input_pipeline, trained
+    from mnist_flax import compilation_cache, input_pipeline
+    from mnist_flax.trained import loading
 
     compilation_cache.enable()
-    run = trained.load(values.workdir)
+    run = loading.load(values.workdir)
     split = input_pipeline.load("test", run.config.data_dir, run.config.dataset)
     data, lines = _encode(run, split, values.format)
     files.replace(output, data)

@@ -14,14 +14,15 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
-from mnist_flax import augment, folding, torch_interop, trained
+from mnist_flax import augment, torch_interop
+from mnist_flax.trained import folding, loading
 
 # What ONNX Runtime and ONNX Runtime Web read since version 1.12, of 2022: nothing here needs
 # more.
 OPSET, IR_VERSION = 17, 8
 
 
-def encode(run: trained.Trained, description: str) -> bytes:
+def encode(run: loading.Trained, description: str) -> bytes:
     """The file.
 
     Args:
@@ -56,7 +57,7 @@ def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: session.run(["logits"], {"images": images})[0]
 
 
-def _graph(run: trained.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
+def _graph(run: loading.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
     """The constants by name, and the nodes in order; activations are [N,C,H,W]."""
     layers = run.config.model.architecture
     state_dict = torch_interop.to_state_dict(run.variables, layers)

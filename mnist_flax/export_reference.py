@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, models, trained
+from mnist_flax import augment, models
+from mnist_flax.trained import loading
 
 # Images at a time.
 _BATCH = 500
 
 
-def logits(run: trained.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
+def logits(run: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
     """The answers of JAX, by the type it computes in.
 
     Args:
@@ -29,7 +30,7 @@ def logits(run: trained.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
     config = type(run.config)(run.config.to_dict())
     config.model.dtype = "float32"
     in_float32 = run._replace(config=config)
-    rounded = in_batches(lambda batch: trained.logits(in_float32, batch), images)
+    rounded = in_batches(lambda batch: loading.logits(in_float32, batch), images)
     # A TPU has no float64.
     with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
         model = models.ConvNet(dtype=jnp.float64, architecture=config.model.architecture)

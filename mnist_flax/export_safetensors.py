@@ -12,10 +12,10 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from mnist_flax import trained
+from mnist_flax.trained import loading
 
 
-def encode(run: trained.Trained, description: str) -> bytes:
+def encode(run: loading.Trained, description: str) -> bytes:
     """The file.
 
     Args:
@@ -40,5 +40,5 @@ def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.safetensors"
         path.write_bytes(data)
-        run = trained.from_weights(path)
-    return lambda images: trained.logits(run, images)
+        run = loading.from_weights(path)
+    return lambda images: loading.logits(run, images)

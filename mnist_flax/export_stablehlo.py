@@ -12,12 +12,13 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, models, trained
+from mnist_flax import augment, models
+from mnist_flax.trained import loading
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def encode(run: trained.Trained, description: str) -> bytes:
+def encode(run: loading.Trained, description: str) -> bytes:
     """The file.
 
     Args:

@@ -13,10 +13,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import architecture, augment, torch_interop, trained
+from mnist_flax import architecture, augment, torch_interop
+from mnist_flax.trained import loading
 
 
-def encode(run: trained.Trained, description: str) -> bytes:
+def encode(run: loading.Trained, description: str) -> bytes:
     """The file, which torch.load reads with weights_only=True.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 from mnist_flax import errors
 
 if TYPE_CHECKING:
-    from mnist_flax.trained import Trained
+    from mnist_flax.trained.loading import Trained
 
 BINS = 15
 # Of a normal distribution, 95 % lies within so many standard deviations.
@@ -174,8 +174,8 @@ def augmented_log_probabilities(run: "Trained", images: np.ndarray) -> np.ndarra
     Raises:
       UserError: see trained.logits.
     """
-    from mnist_flax import trained
+    from mnist_flax.trained import loading
 
-    views = [log_softmax(trained.logits(run, view)) for view in shifted(images)]
+    views = [log_softmax(loading.logits(run, view)) for view in shifted(images)]
     mean: np.ndarray = np.logaddexp.reduce(views) - math.log(len(views))
     return mean

@@ -59,14 +59,15 @@ def _run(values: flags.FlagValues, arguments: list[str]) -> None:
         _check_output(preview)
     paths = _image_files(arguments)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, trained
+    from mnist_flax import compilation_cache
+    from mnist_flax.trained import loading
 
     compilation_cache.enable()
-    run = trained.choose(values.workdir, values.weights)
+    run = loading.choose(values.workdir, values.weights)
     images, problems = _read(paths)
     good = [path for path in paths if path in images]
     seen = np.array([images[path] for path in good], np.uint8).reshape(-1, 28, 28)
-    probabilities = _softmax(trained.logits(run, seen))
+    probabilities = _softmax(loading.logits(run, seen))
     answers = dict(zip(good, probabilities, strict=True))
     if values.json:
         print(json.dumps([_record(path, answers, problems) for path in paths]))

@@ -52,10 +52,11 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     page, folder = workdir / "report.html", workdir / "report"
     _check_output(page, folder)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, report_page, trained
+    from mnist_flax import compilation_cache, report_page
+    from mnist_flax.trained import loading
 
     compilation_cache.enable()
-    run = trained.load(workdir)
+    run = loading.load(workdir)
     html, figures = report_page.write_page(run, _summary(workdir))
     size = len(html) + sum(map(len, figures.values()))
     _check_room(workdir, size)

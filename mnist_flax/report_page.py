@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import mnist_flax
-from mnist_flax import augment, input_pipeline, metrics, model_table, trained
+from mnist_flax import augment, input_pipeline, metrics, model_table
 from mnist_flax import config as config_lib
 from mnist_flax.input_pipeline import Split
 from mnist_flax.metrics import Evaluation, wilson_interval
@@ -23,7 +23,8 @@ from mnist_flax.plots.augmentations import augment_sheet
 from mnist_flax.plots.diagnostics import Mistake
 from mnist_flax.plots.themes import DARK, LIGHT, Theme
 from mnist_flax.steps import create_model
-from mnist_flax.trained import Trained
+from mnist_flax.trained import loading
+from mnist_flax.trained.loading import Trained
 
 
 class Figure(NamedTuple):
@@ -59,7 +60,7 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
     """
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
-    answers = metrics.log_softmax(trained.logits(run, test.images))
+    answers = metrics.log_softmax(loading.logits(run, test.images))
     found = metrics.evaluate(answers, test.labels)
     metrics.warn_if_not_as_recorded(run, found)
     mistakes = _mistakes(test, np.exp(answers))

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from test_evaluate import write_run
 
-from mnist_flax import demo, demo_page, trained
+from mnist_flax import demo, demo_page
 from mnist_flax.runs import files
+from mnist_flax.trained import loading
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
@@ -62,7 +63,7 @@ def test_it_shows_the_page_until_it_is_stopped(workdir) -> None:
             out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
     assert err == "interrupted: the page is no longer served\n"
-    assert page == demo_page.build(trained.load(workdir))
+    assert page == demo_page.build(loading.load(workdir))
     assert sorted(workdir.rglob("*")) == before
 
 
@@ -71,7 +72,7 @@ def test_it_writes_the_page(workdir, tmp_path, capsys) -> None:
     assert demo.main(["--workdir", str(workdir), "--export-dir", str(folder)]) == 0
     (path,) = folder.iterdir()
     page = path.read_bytes()
-    assert page == demo_page.build(trained.load(workdir))
+    assert page == demo_page.build(loading.load(workdir))
     captured = capsys.readouterr()
     assert captured.err == ""
     size = f"{len(page):,} bytes"
@@ -90,7 +91,7 @@ def test_a_folder_that_is_there_and_empty(flag, workdir, tmp_path, monkeypatch) 
 
 def test_a_file_of_weights(tmp_path, capsys) -> None:
     assert demo.main(["--weights", str(WEIGHTS), "--export-dir", str(tmp_path)]) == 0
-    expected = demo_page.build(trained.from_weights(WEIGHTS))
+    expected = demo_page.build(loading.from_weights(WEIGHTS))
     assert (tmp_path / "index.html").read_bytes() == expected
     assert capsys.readouterr().err == ""
 

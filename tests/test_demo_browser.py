@@ -22,10 +22,11 @@ from helpers.drawings import STROKES
 from PIL import Image
 
 from mnist_flax import config as config_lib
-from mnist_flax import demo, demo_page, images, input_pipeline, steps, trained
+from mnist_flax import demo, demo_page, images, input_pipeline, steps
+from mnist_flax.trained import loading
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
-RUN = trained.from_weights(WEIGHTS)
+RUN = loading.from_weights(WEIGHTS)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Neither a sandbox nor a GPU nor, on its own behalf, a network.
 FLAGS = (
@@ -193,7 +194,7 @@ def test_a_finger_draws_and_does_not_scroll(page) -> None:
 
 def test_logits_are_those_of_jax(page, data_dir) -> None:
     test = input_pipeline.load("test[:200]", data_dir)
-    expected = trained.logits(RUN, test.images)
+    expected = loading.logits(RUN, test.images)
     pixels = test.images.reshape(200, 784).tolist()
     found = page.evaluate("(images) => images.map(mnist.logits)", pixels)
     difference = np.abs(np.array(found) - expected).max()
@@ -206,9 +207,9 @@ def test_other_layers(browser, data_dir) -> None:
     config.model.architecture = "4k5 pool 6k1 pool 5 5 same 3"
     state = steps.create_train_state(jax.random.key(0), config)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    run = trained.Trained(config, variables, 0, True, [])
+    run = loading.Trained(config, variables, 0, True, [])
     test = input_pipeline.load("test[:20]", data_dir)
-    expected = trained.logits(run, test.images)
+    expected = loading.logits(run, test.images)
     page = browser.new_page()
     page.set_content(demo_page.build(run).decode())
     pixels = test.images.reshape(20, 784).tolist()
@@ -234,7 +235,7 @@ def test_every_digit_as_predict_would_see_it(page) -> None:
             for shift in shifts
         )
         assert correlation > 0.9
-        answers = trained.logits(RUN, np.stack([found, other])).argmax(1)
+        answers = loading.logits(RUN, np.stack([found, other])).argmax(1)
         assert answers.tolist() == [digit, digit]
 
 

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import demo_page, trained
+from mnist_flax import demo_page
 from mnist_flax.errors import UserError
+from mnist_flax.trained import loading
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
-RUN = trained.from_weights(WEIGHTS)
+RUN = loading.from_weights(WEIGHTS)
 
 
 class Page(html.parser.HTMLParser):
@@ -50,7 +51,7 @@ def page() -> Page:
     return Page(demo_page.build(RUN))
 
 
-def after(epoch: int, num_epochs: int, accuracy: float) -> trained.Trained:
+def after(epoch: int, num_epochs: int, accuracy: float) -> loading.Trained:
     """A run as it was at the end of an epoch."""
     config = type(RUN.config)(RUN.config.to_dict())
     config.num_epochs = num_epochs

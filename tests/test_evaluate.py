@@ -13,9 +13,10 @@ import jax
 import numpy as np
 import pytest
 
-from mnist_flax import augment, evaluate, input_pipeline, steps, train, weights
+from mnist_flax import augment, evaluate, input_pipeline, steps, train
 from mnist_flax import config as config_lib
 from mnist_flax.runs import checkpoints
+from mnist_flax.trained import weights
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 

@@ -26,12 +26,11 @@ from mnist_flax import (
     export_torch,
     input_pipeline,
     steps,
-    trained,
-    weights,
 )
 from mnist_flax import config as config_lib
 from mnist_flax.input_pipeline import Split
 from mnist_flax.runs import checkpoints
+from mnist_flax.trained import loading, weights
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]
@@ -81,7 +80,7 @@ def split(data_dir: Path) -> Split:
 @pytest.fixture(scope="module")
 def logits(split: Split) -> np.ndarray:
     """What the network of the run gives for them, float32[500,10]."""
-    return trained.logits(trained.from_weights(WEIGHTS), split.images)
+    return loading.logits(loading.from_weights(WEIGHTS), split.images)
 
 
 @pytest.fixture
@@ -168,7 +167,7 @@ def test_torch(tmp_path, workdir, split, logits) -> None:
     with torch.no_grad():
         np.testing.assert_allclose(net(pixels).numpy(), logits, rtol=0, atol=1e-4)
         in_float64 = net.double()(pixels.double()).numpy()
-    expected = export_reference.logits(trained.load(workdir), split.images)["float64"]
+    expected = export_reference.logits(loading.load(workdir), split.images)["float64"]
     np.testing.assert_allclose(in_float64, expected, rtol=0, atol=1e-10)
     found = weights.from_file(path)
     jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
@@ -199,7 +198,7 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
 
 @pytest.mark.usefixtures("few_images")
 def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
-    data = export_stablehlo.encode(trained.load(workdir), "")
+    data = export_stablehlo.encode(loading.load(workdir), "")
     products = [
         line
         for line in jax.export.deserialize(bytearray(data)).mlir_module().splitlines()
@@ -251,9 +250,9 @@ def test_other_layers(tmp_path, other, name) -> None:
 def test_weights_with_their_layers(tmp_path, other) -> None:
     path = tmp_path / "net.safetensors"
     assert export.main(arguments(other, "safetensors", path)) == 0
-    found = trained.from_weights(path)
+    found = loading.from_weights(path)
     assert found.config.model.architecture == OTHER
-    expected = trained.load(other).variables
+    expected = loading.load(other).variables
     jax.tree.map(np.testing.assert_array_equal, found.variables, expected)
 
 
@@ -268,7 +267,7 @@ def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) 
     np.testing.assert_allclose(found, logits, rtol=0, atol=2e-5)
 
 
-def with_bias(run: trained.Trained, change: float) -> trained.Trained:
+def with_bias(run: loading.Trained, change: float) -> loading.Trained:
     """The network with another bias of the first logit."""
     layers = run.variables["params"]
     fc = layers["fc"] | {"bias": layers["fc"]["bias"].at[0].add(change)}
@@ -296,7 +295,7 @@ def test_a_file_that_answers_differently(
 
 
 def test_large_logits_are_rounded_by_more(split) -> None:
-    run = trained.from_weights(WEIGHTS)
+    run = loading.from_weights(WEIGHTS)
     params = run.variables["params"]
     params = params | {"fc": jax.tree.map(lambda x: 100 * x, params["fc"])}
     run = run._replace(variables=run.variables | {"params": params})
@@ -308,7 +307,7 @@ def test_large_logits_are_rounded_by_more(split) -> None:
 
 
 def test_the_reference_is_the_network(split, logits) -> None:
-    found = export_reference.logits(trained.from_weights(WEIGHTS), split.images)
+    found = export_reference.logits(loading.from_weights(WEIGHTS), split.images)
     np.testing.assert_array_equal(found["float32"], logits)
     assert found["float64"].dtype == np.float64
     np.testing.assert_allclose(found["float64"], logits, rtol=0, atol=2e-5)

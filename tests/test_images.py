@@ -12,8 +12,9 @@ from helpers.drawings import FONTS, drawn, pixels, printed
 from PIL import Image
 from scipy import ndimage
 
-from mnist_flax import images, input_pipeline, trained
+from mnist_flax import images, input_pipeline
 from mnist_flax.errors import UserError
+from mnist_flax.trained import loading
 
 TRAINED = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
@@ -23,14 +24,14 @@ Answer = Callable[[Sequence[np.ndarray | None]], list[int]]
 @pytest.fixture(scope="module")
 def answer() -> Answer:
     """The digits that the trained network sees in images."""
-    run = trained.from_weights(TRAINED)
+    run = loading.from_weights(TRAINED)
 
     def digits(seen: Sequence[np.ndarray | None]) -> list[int]:
         assert all(image is not None for image in seen)
         # Always as many, so that one program does for all.
         padded = np.zeros((200, 28, 28), np.uint8)
         padded[: len(seen)] = np.stack(seen)  # type: ignore[arg-type]
-        return trained.logits(run, padded).argmax(1)[: len(seen)].tolist()
+        return loading.logits(run, padded).argmax(1)[: len(seen)].tolist()
 
     return digits
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from mnist_flax import input_pipeline, metrics, steps, trained
+from mnist_flax import input_pipeline, metrics, steps
+from mnist_flax.trained import loading
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
@@ -118,7 +119,7 @@ def test_shifts() -> None:
 
 
 def test_tta_is_the_mean_probability(data_dir: Path) -> None:
-    run = trained.from_weights(WEIGHTS)
+    run = loading.from_weights(WEIGHTS)
     images = input_pipeline.load("test[:50]", data_dir).images.copy()
     # Then what np.roll brings in is black.
     images[:, [0, -1]] = images[:, :, [0, -1]] = 0

@@ -18,10 +18,11 @@ from PIL import Image
 from test_images import png_of_size
 
 from mnist_flax import config as config_lib
-from mnist_flax import images, steps, trained, weights
+from mnist_flax import images, steps
 from mnist_flax.plots import predictions
 from mnist_flax.predict import main
 from mnist_flax.runs import checkpoints, files
+from mnist_flax.trained import loading, weights
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
@@ -116,7 +117,7 @@ def test_json(capsys, workdir, folder) -> None:
     assert out.count("\n") == 1
     records = json.loads(out)
     assert [record["file"] for record in records] == [str(five), str(folder / "2.jpeg")]
-    expected = trained.logits(trained.load(workdir), images.read(five)[None])[0]
+    expected = loading.logits(loading.load(workdir), images.read(five)[None])[0]
     for record, digit in zip(records, (5, 2), strict=True):
         assert list(record) == [
             "file",

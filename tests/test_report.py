@@ -18,17 +18,9 @@ import pytest
 from PIL import Image
 
 from mnist_flax import config as config_lib
-from mnist_flax import (
-    input_pipeline,
-    metrics,
-    report,
-    report_page,
-    steps,
-    train,
-    trained,
-    weights,
-)
+from mnist_flax import input_pipeline, metrics, report, report_page, steps, train
 from mnist_flax.runs import checkpoints, files
+from mnist_flax.trained import loading, weights
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 FIGURES = {
@@ -151,9 +143,9 @@ def test_the_verdict(finished: Path, page: Page) -> None:
 
 
 def test_every_mistake_is_there(finished: Path, page: Page, data_dir: Path) -> None:
-    run = trained.load(finished)
+    run = loading.load(finished)
     test = input_pipeline.load("test[:100]", data_dir)
-    logits = trained.logits(run, test.images)
+    logits = loading.logits(run, test.images)
     shares = np.asarray(jax.nn.softmax(logits))
     wrong = np.flatnonzero(logits.argmax(1) != test.labels)
     assert len(wrong) > 20  # This network knows nothing yet.
@@ -176,7 +168,7 @@ def test_every_mistake_is_there(finished: Path, page: Page, data_dir: Path) -> N
 def test_the_tables(finished: Path, page: Page, data_dir: Path) -> None:
     words = page.text
     test = input_pipeline.load("test[:100]", data_dir)
-    logits = trained.logits(trained.load(finished), test.images)
+    logits = loading.logits(loading.load(finished), test.images)
     for digit in range(10):
         images = (test.labels == digit).sum()
         wrong = (logits.argmax(1) != test.labels)[test.labels == digit].sum()
@@ -267,7 +259,7 @@ def test_many_mistakes(data_dir: Path, tmp_path, monkeypatch) -> None:
     """The first ones are shown, the others once a person wants to see them."""
     run = write_run(tmp_path / "run", data_dir, num_epochs=1, test_split="test[:130]")
     flat = np.tile(np.float32([0, 0, 0, 0, 0, 0, 0, 0, 0, 9]), (130, 1))
-    monkeypatch.setattr(trained, "logits", lambda *_: flat)
+    monkeypatch.setattr(loading, "logits", lambda *_: flat)
     monkeypatch.setattr(
         input_pipeline, "load", lambda *_: input_pipeline.Split(IMAGES, np.zeros(130, np.int32))
     )
@@ -278,7 +270,7 @@ def test_many_mistakes(data_dir: Path, tmp_path, monkeypatch) -> None:
 
 
 def test_the_verdict_when_the_end_is_worse(data_dir: Path) -> None:
-    run = trained.from_weights(WEIGHTS)
+    run = loading.from_weights(WEIGHTS)
     line = {"epoch": 1, "test_accuracy": 1.0}
     run = run._replace(history=[line, {"epoch": 2, "test_accuracy": 0.9}])
     found = metrics.evaluate(np.log(np.full((10, 10), 0.1)), np.arange(10))

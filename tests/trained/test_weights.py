@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from mnist_flax import architecture, input_pipeline, torch_interop, trained, weights
+from mnist_flax import architecture, input_pipeline, torch_interop
 from mnist_flax.errors import UserError
+from mnist_flax.trained import loading, weights
 
-TRAINED = Path(__file__).parent / "fixtures" / "trained.safetensors"
+TRAINED = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 
 def raises(message: str):
@@ -51,7 +52,7 @@ def zipped(entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes
 
 def test_the_fixture_is_trained(data_dir) -> None:
     split = input_pipeline.load("test[:1000]", data_dir)
-    answers = trained.logits(trained.from_weights(TRAINED), split.images).argmax(1)
+    answers = loading.logits(loading.from_weights(TRAINED), split.images).argmax(1)
     assert (answers == split.labels).mean() > 0.99
 
 

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, errors, weights
+from mnist_flax import augment, errors
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
 from mnist_flax.runs import checkpoints
 from mnist_flax.steps import EVAL_BATCH, create_model, create_train_state
+from mnist_flax.trained import weights
 
 
 class Trained(NamedTuple):

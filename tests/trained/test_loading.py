@@ -8,12 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from mnist_flax import augment, steps, trained, weights
+from mnist_flax import augment, steps
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
 from mnist_flax.runs import checkpoints
+from mnist_flax.trained import loading, weights
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 
 def filled(number: int, like: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -45,7 +46,7 @@ def content(folder: Path) -> dict[str, tuple[float, bytes | None]]:
     }
 
 
-def assert_variables(run: trained.Trained, state: steps.TrainState) -> None:
+def assert_variables(run: loading.Trained, state: steps.TrainState) -> None:
     expected = {"params": state.params, "batch_stats": state.batch_stats}
     jax.tree.map(np.testing.assert_array_equal, run.variables, expected)
 
@@ -53,7 +54,7 @@ def assert_variables(run: trained.Trained, state: steps.TrainState) -> None:
 def test_a_finished_run(tmp_path, capsys) -> None:
     states = write_run(tmp_path, epochs=2)
     before = content(tmp_path)
-    run = trained.load(tmp_path)
+    run = loading.load(tmp_path)
     assert content(tmp_path) == before
     assert_variables(run, states[1])
     assert (run.epoch, run.finished, run.config.num_epochs) == (2, True, 2)
@@ -66,7 +67,7 @@ def test_a_finished_run(tmp_path, capsys) -> None:
 
 def test_a_run_that_never_finished(tmp_path, capsys) -> None:
     states = write_run(tmp_path, epochs=1)
-    run = trained.load(tmp_path)
+    run = loading.load(tmp_path)
     assert_variables(run, states[0])
     assert (run.epoch, run.finished) == (1, False)
     assert capsys.readouterr().err == (
@@ -78,7 +79,7 @@ def test_a_run_whose_latest_checkpoint_is_damaged(tmp_path, capsys) -> None:
     states = write_run(tmp_path, epochs=2)
     (tmp_path / "checkpoints" / "2" / checkpoints.SUMS).unlink()
     before = content(tmp_path)
-    run = trained.load(tmp_path)
+    run = loading.load(tmp_path)
     assert content(tmp_path) == before
     assert_variables(run, states[0])
     assert (run.epoch, run.finished, len(run.history)) == (1, False, 1)
@@ -89,11 +90,11 @@ def test_a_run_whose_latest_checkpoint_is_damaged(tmp_path, capsys) -> None:
 
 def test_no_run(tmp_path) -> None:
     with pytest.raises(UserError, match="is not the folder of a run: it has no config"):
-        trained.load(tmp_path / "nowhere")
+        loading.load(tmp_path / "nowhere")
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(UserError, match="is not the folder of a run"):
-        trained.load(file)
+        loading.load(file)
     assert content(tmp_path).keys() == {str(tmp_path), str(file)}
 
 
@@ -101,12 +102,12 @@ def test_a_run_without_a_checkpoint(tmp_path) -> None:
     write_run(tmp_path, epochs=0)
     before = content(tmp_path)
     with pytest.raises(UserError, match=r"has no checkpoint yet; .* --resume"):
-        trained.load(tmp_path)
+        loading.load(tmp_path)
     assert content(tmp_path) == before
 
 
 def test_weights_of_a_file() -> None:
-    run = trained.choose(None, str(WEIGHTS))
+    run = loading.choose(None, str(WEIGHTS))
     assert (run.epoch, run.finished, run.history) == (0, True, [])
     assert run.config == config_lib.load(config_lib.default_path())
     jax.tree.map(np.testing.assert_array_equal, run.variables, weights.from_file(WEIGHTS))
@@ -114,10 +115,10 @@ def test_weights_of_a_file() -> None:
 
 def test_the_flags_of_commands(tmp_path) -> None:
     states = write_run(tmp_path, epochs=2)
-    assert_variables(trained.choose(str(tmp_path), None), states[1])
+    assert_variables(loading.choose(str(tmp_path), None), states[1])
     for flags in [(None, None), ("", ""), (str(tmp_path), str(WEIGHTS))]:
         with pytest.raises(UserError, match="either --workdir, a run, or --weights, a file"):
-            trained.choose(*flags)
+            loading.choose(*flags)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +136,17 @@ def test_the_flags_of_commands(tmp_path) -> None:
 def test_a_config_that_is_none(tmp_path, text, message) -> None:
     (tmp_path / "config.json").write_text(text, encoding="latin1")
     with pytest.raises(UserError) as error:
-        trained.load(tmp_path)
+        loading.load(tmp_path)
     assert str(tmp_path / "config.json") in str(error.value)
     assert message in str(error.value)
 
 
 def test_logits_of_any_number_of_images() -> None:
-    run = trained.from_weights(WEIGHTS)
+    run = loading.from_weights(WEIGHTS)
     images = np.random.default_rng(0).integers(0, 256, (501, 28, 28), np.uint8)
     model = steps.create_model(run.config)
     expected = model.apply(run.variables, augment.normalize(images), train=False)
     for n in (0, 3, 501):
-        found = trained.logits(run, images[:n])
+        found = loading.logits(run, images[:n])
         assert found.shape == (n, 10)
         np.testing.assert_allclose(found, expected[:n], rtol=0, atol=1e-4, err_msg=str(n))

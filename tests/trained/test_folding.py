@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from mnist_flax import folding, torch_interop, weights
+from mnist_flax import torch_interop
+from mnist_flax.trained import folding, weights
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 STATE_DICT = torch_interop.to_state_dict(weights.from_file(WEIGHTS))
 FOLDED = folding.convolutions(STATE_DICT)
 

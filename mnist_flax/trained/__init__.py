@@ -1,0 +1,1 @@
+"""A trained network: read from a run or a file of weights, and folded for export."""
