@@ -14,8 +14,9 @@ from pathlib import Path
 
 import jax
 
-from mnist_flax import compilation_cache, input_pipeline
 from mnist_flax import config as config_lib
+from mnist_flax import input_pipeline
+from mnist_flax.cli import compilation_cache
 from mnist_flax.parallel import sharding
 from mnist_flax.programs import Programs
 from mnist_flax.runs import checkpoints

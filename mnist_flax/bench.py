@@ -122,7 +122,8 @@ def measure(
     figures["import_seconds"] = _seconds(_import)
     import jax
 
-    from mnist_flax import compilation_cache, measurements
+    from mnist_flax import measurements
+    from mnist_flax.cli import compilation_cache
 
     figures["device_seconds"] = _seconds(jax.devices)
     device = jax.devices()[0]

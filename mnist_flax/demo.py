@@ -26,7 +26,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mnist_flax import commands
+from mnist_flax.cli import command
 from mnist_flax.errors import UserError, leave
 from mnist_flax.runs import files
 
@@ -46,11 +46,11 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return commands.run(argv, __doc__, _define_flags, _run)
+    return command.run(argv, __doc__, _define_flags, _run)
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
-    commands.no_arguments(rest)
+    command.no_arguments(rest)
     if values.export_dir == "":
         raise UserError("--export-dir is empty; name a folder")
     if values.export_dir is not None and values.port is not None:
@@ -132,7 +132,7 @@ def _cannot_be_written(folder: Path, error: OSError) -> UserError:
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    commands.define_network(values)
+    command.define_network(values)
     flags.DEFINE_integer(
         "port",
         None,

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnist_flax import commands
+from mnist_flax.cli import command
 from mnist_flax.errors import leave
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return commands.run(argv, __doc__, _define_flags, _run)
+    return command.run(argv, __doc__, _define_flags, _run)
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
-    commands.no_arguments(rest)
+    command.no_arguments(rest)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, input_pipeline, metrics
+    from mnist_flax import input_pipeline, metrics
+    from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
 
     compilation_cache.enable()
@@ -155,7 +156,7 @@ def _class(figures: dict[str, Any]) -> str:
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    commands.define_network(values)
+    command.define_network(values)
     flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
     flags.DEFINE_bool("tta", False, "Add the figures with test-time augmentation.", values)
 

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from absl import flags
 
-from mnist_flax import commands
+from mnist_flax.cli import command
 from mnist_flax.errors import TrainingError, UserError, leave
 from mnist_flax.runs import files
 
@@ -86,11 +86,11 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return commands.run(argv, __doc__, _define_flags, _run)
+    return command.run(argv, __doc__, _define_flags, _run)
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
-    commands.no_arguments(rest)
+    command.no_arguments(rest)
     for name in ("workdir", "format", "output"):
         if not values[name].value:
             raise UserError(f"--{name} is missing (--help has examples)")
@@ -98,7 +98,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     _check_output(output)
     _check_libraries(values.format)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, input_pipeline
+    from mnist_flax import input_pipeline
+    from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
 
     compilation_cache.enable()

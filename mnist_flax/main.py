@@ -26,8 +26,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from mnist_flax import command_line, stopping
 from mnist_flax import config as config_lib
+from mnist_flax.cli import arguments, stopping
 from mnist_flax.errors import UserError, exit_status, leave
 from mnist_flax.runs import workdirs, writers
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(argv: list[str]) -> None:
     if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(command_line.help_text(__doc__, _define_flags))
+        print(arguments.help_text(__doc__, _define_flags))
         return
     values = _parse(argv)
     config: ConfigDict = values.config
@@ -92,7 +92,7 @@ def _train_in(workdir: Path, values: flags.FlagValues) -> None:
 
 def _start(workdir: Path, values: flags.FlagValues) -> None:
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache
+    from mnist_flax.cli import compilation_cache
     from mnist_flax.train import train_and_evaluate
 
     compilation_cache.enable()
@@ -137,7 +137,7 @@ def _parse(argv: list[str]) -> flags.FlagValues:
     Raises:
         UserError: Whatever is wrong with it.
     """
-    values = command_line.parse(argv, _define_flags)
+    values = arguments.parse(argv, _define_flags)
     if values.resume and values.overwrite:
         raise UserError("--resume and --overwrite exclude each other; choose one")
     _check_processes(values)

@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from mnist_flax import commands, errors
+from mnist_flax import errors
+from mnist_flax.cli import command
 from mnist_flax.errors import UserError, leave, shown
 from mnist_flax.runs import files
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return commands.run(argv, __doc__, _define_flags, _run)
+    return command.run(argv, __doc__, _define_flags, _run)
 
 
 def _run(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -59,7 +60,7 @@ def _run(values: flags.FlagValues, arguments: list[str]) -> None:
         _check_output(preview)
     paths = _image_files(arguments)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache
+    from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
 
     compilation_cache.enable()
@@ -189,7 +190,7 @@ def _check_output(path: Path) -> None:
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    commands.define_network(values)
+    command.define_network(values)
     flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
     flags.DEFINE_string(
         "save_preview", None, "A .png file to make, of what the network sees.", values

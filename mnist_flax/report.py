@@ -24,7 +24,7 @@ from typing import Any
 
 from absl import flags
 
-from mnist_flax import commands
+from mnist_flax.cli import command
 from mnist_flax.errors import UserError, leave
 from mnist_flax.runs import files
 
@@ -41,18 +41,19 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return commands.run(argv, __doc__, _define_flags, _run)
+    return command.run(argv, __doc__, _define_flags, _run)
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
-    commands.no_arguments(rest)
+    command.no_arguments(rest)
     if not values.workdir:
         raise UserError("--workdir is missing; name the folder of a run")
     workdir = Path(values.workdir)
     page, folder = workdir / "report.html", workdir / "report"
     _check_output(page, folder)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import compilation_cache, report_page
+    from mnist_flax import report_page
+    from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
 
     compilation_cache.enable()

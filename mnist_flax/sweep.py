@@ -35,8 +35,9 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from mnist_flax import command_line, stopping, sweep_lines
 from mnist_flax import config as config_lib
+from mnist_flax import sweep_lines
+from mnist_flax.cli import arguments, stopping
 from mnist_flax.errors import TrainingError, UserError, exit_status, leave
 from mnist_flax.runs import files, workdirs, writers
 from mnist_flax.sweep_lines import LINES
@@ -58,9 +59,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _sweep(argv: list[str]) -> None:
     if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(command_line.help_text(__doc__, _define_flags))
+        print(arguments.help_text(__doc__, _define_flags))
         return
-    values = command_line.parse(argv, _define_flags)
+    values = arguments.parse(argv, _define_flags)
     if values.workdir == "":
         raise UserError("--workdir is empty; name a folder, or leave it out for a new one")
     points = list(_points(argv, values.grid))
@@ -110,7 +111,7 @@ def _points(argv: list[str], grid: list[str]) -> Iterator[ConfigDict]:
     if len({axis[0].partition("=")[0] for axis in axes}) < len(axes):
         raise UserError("--grid has a field twice; name all its values in one")
     for overrides in itertools.product(*axes):
-        yield command_line.parse([*argv, *overrides], _define_flags).config
+        yield arguments.parse([*argv, *overrides], _define_flags).config
 
 
 def _check_data(config: ConfigDict) -> None:
@@ -143,7 +144,8 @@ def _train(
         return
     import jax
 
-    from mnist_flax import compilation_cache, input_pipeline, seeds
+    from mnist_flax import input_pipeline, seeds
+    from mnist_flax.cli import compilation_cache
     from mnist_flax.parallel import sharding
 
     compilation_cache.enable()

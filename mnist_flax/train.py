@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline, models, stopping
+from mnist_flax import input_pipeline, models
+from mnist_flax.cli import stopping
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.input_pipeline import SplitError
 from mnist_flax.model_table import model_table

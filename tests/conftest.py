@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from mnist_flax import compilation_cache
+from mnist_flax.cli import compilation_cache
 from mnist_flax.datasets import preparation
 
 # A missing axis is an error and not a broadcast.

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from mnist_flax import compilation_cache
+from mnist_flax.cli import compilation_cache
 
 
 @pytest.fixture(autouse=True)

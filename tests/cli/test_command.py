@@ -3,7 +3,7 @@
 import pytest
 from absl import flags
 
-from mnist_flax import commands
+from mnist_flax.cli import command
 
 
 def define(values: flags.FlagValues) -> None:
@@ -15,7 +15,7 @@ def define(values: flags.FlagValues) -> None:
 def test_dashes_in_a_flag(flag: str) -> None:
     found = []
     argv = [flag, "c-d", "--json", "--", "--e-f", "-"]
-    status = commands.run(argv, "", define, lambda *both: found.append(both))
+    status = command.run(argv, "", define, lambda *both: found.append(both))
     assert status == 0
     ((values, rest),) = found
     assert (values.save_to, values.json, rest) == ("a-b", True, ["c-d", "--e-f", "-"])
@@ -31,7 +31,7 @@ def test_dashes_in_a_flag(flag: str) -> None:
     ],
 )
 def test_what_is_wrong_is_one_line(argv: list[str], words: str, capsys) -> None:
-    status = commands.run(argv, "", define, lambda _, rest: commands.no_arguments(rest))
+    status = command.run(argv, "", define, lambda _, rest: command.no_arguments(rest))
     assert status == 2
     out, err = capsys.readouterr()
     assert words in err
@@ -44,7 +44,7 @@ def test_help_runs_nothing(flag: str, capsys) -> None:
     def command(values: flags.FlagValues, rest: list[str]) -> None:
         raise AssertionError
 
-    assert commands.run(["--json", flag], "A text.", define, command) == 0
+    assert command.run(["--json", flag], "A text.", define, command) == 0
     out = capsys.readouterr().out
     assert out.startswith("A text.\nFlags:")
     assert "--save_to" in out

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_flax import stopping
+from mnist_flax.cli import stopping
 
 # A shell starts what it runs in the background with SIGINT ignored.
 START = """

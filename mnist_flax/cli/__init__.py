@@ -1,0 +1,1 @@
+"""What the commands share: flags, exit statuses, signals, the compilation cache."""
