@@ -37,10 +37,8 @@ def started(*argv: str) -> Iterator[subprocess.Popen[str]]:
         "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "runpy.run_module('mnist_flax.demo', run_name='__main__')"
     )
-    command = [sys.executable, "-c", code, *argv]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    line = [sys.executable, "-c", code, *argv]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:
         try:
             yield process

@@ -63,8 +63,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Where the command serves the page."""
-    command = [sys.executable, "-m", "mnist_flax.demo", "--weights", str(WEIGHTS), "--port=0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    argv = [sys.executable, "-m", "mnist_flax.demo", "--weights", str(WEIGHTS), "--port=0"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         yield process.stdout.readline().split()[4]
         process.kill()

@@ -182,9 +182,9 @@ def test_a_run_that_never_finished(capsys, tmp_path, folder) -> None:
 
 def test_as_a_process(workdir, folder, tmp_path) -> None:
     (folder / "8.png").write_bytes(b"")
-    command = [sys.executable, "-m", "mnist_flax.predict", "--workdir", workdir, folder]
+    argv = [sys.executable, "-m", "mnist_flax.predict", "--workdir", workdir, folder]
     done = subprocess.run(
-        [*command, "--save-preview", "seen.png"], cwd=tmp_path, capture_output=True, text=True
+        [*argv, "--save-preview", "seen.png"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 2
     lines = [line.split() for line in done.stdout.splitlines()[1:]]

@@ -265,11 +265,11 @@ def test_what_a_line_says_of_its_machine(swept):
 def test_sigterm(data_dir, tmp_path):
     """What is done is on record, and the same command goes on to the same lines."""
     workdir = tmp_path / "sweep"
-    command = [
+    argv = [
         *(sys.executable, "-m", "mnist_flax.sweep", *SMALL, "--seeds", "3"),
         *("--workdir", str(workdir), "--config.num_epochs=30"),
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (
             (workdir / LINES).exists() and (workdir / LINES).read_bytes()
         ):

@@ -16,30 +16,28 @@ import onnxruntime
 import pytest
 import safetensors
 
-from mnist_flax import (
-    architecture,
-    export,
-    export_onnx,
-    export_reference,
-    export_safetensors,
-    export_stablehlo,
-    export_torch,
-    input_pipeline,
-    steps,
-)
+from mnist_flax import architecture, input_pipeline, steps
 from mnist_flax import config as config_lib
+from mnist_flax.export import (
+    command,
+    reference,
+    to_onnx,
+    to_safetensors,
+    to_stablehlo,
+    to_torch,
+)
 from mnist_flax.input_pipeline import Split
 from mnist_flax.runs import checkpoints
 from mnist_flax.trained import loading, weights
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]
 OTHER = "4k5 pool 6k1 pool 5 5 same 3"
 ROOMS = {
-    "safetensors": export_safetensors,
-    "torch": export_torch,
-    "stablehlo": export_stablehlo,
-    "onnx": export_onnx,
+    "safetensors": to_safetensors,
+    "torch": to_torch,
+    "stablehlo": to_stablehlo,
+    "onnx": to_onnx,
 }
 
 
@@ -111,7 +109,7 @@ def description(text: str) -> dict:
 def test_it_says_what_it_wrote(tmp_path, workdir, capsys, name) -> None:
     needs(name)
     output = tmp_path / "net"
-    assert export.main(arguments(workdir, name, output)) == 0
+    assert command.main(arguments(workdir, name, output)) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
     network, file, accuracy, checked = captured.out.splitlines()
@@ -128,7 +126,7 @@ def test_it_says_what_it_wrote(tmp_path, workdir, capsys, name) -> None:
 @pytest.mark.parametrize("name", ["onnx", "torch"])
 def test_all_test_images_are_checked(tmp_path, workdir, capsys, name) -> None:
     needs(name)
-    assert export.main(arguments(workdir, name, tmp_path / "net")) == 0
+    assert command.main(arguments(workdir, name, tmp_path / "net")) == 0
     *_, accuracy, checked = capsys.readouterr().out.splitlines()
     assert accuracy == "Accuracy: 99.52% of the test images"
     assert "its logits on 10,000 test images" in checked
@@ -139,7 +137,7 @@ def test_all_test_images_are_checked(tmp_path, workdir, capsys, name) -> None:
 def test_safetensors(tmp_path, workdir) -> None:
     paths = [tmp_path / f"{i}.safetensors" for i in range(3)]
     for path in paths:
-        assert export.main(arguments(workdir, "safetensors", path)) == 0
+        assert command.main(arguments(workdir, "safetensors", path)) == 0
     assert len({path.read_bytes() for path in paths}) == 1
     found = weights.from_file(paths[0])
     jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
@@ -160,14 +158,14 @@ def test_torch(tmp_path, workdir, split, logits) -> None:
     from fixtures.make_torch_fixture import Net
 
     path = tmp_path / "net.pt"
-    assert export.main(arguments(workdir, "torch", path)) == 0
+    assert command.main(arguments(workdir, "torch", path)) == 0
     net = Net().eval()
     net.load_state_dict(torch.load(path, weights_only=True), strict=True)
     pixels = (torch.from_numpy(split.images.copy())[:, None].float() / 255 - 0.1307) / 0.3081
     with torch.no_grad():
         np.testing.assert_allclose(net(pixels).numpy(), logits, rtol=0, atol=1e-4)
         in_float64 = net.double()(pixels.double()).numpy()
-    expected = export_reference.logits(loading.load(workdir), split.images)["float64"]
+    expected = reference.logits(loading.load(workdir), split.images)["float64"]
     np.testing.assert_allclose(in_float64, expected, rtol=0, atol=1e-10)
     found = weights.from_file(path)
     jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
@@ -176,7 +174,7 @@ def test_torch(tmp_path, workdir, split, logits) -> None:
 @pytest.mark.usefixtures("few_images")
 def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> None:
     path = tmp_path / "net.stablehlo"
-    assert export.main(arguments(workdir, "stablehlo", path)) == 0
+    assert command.main(arguments(workdir, "stablehlo", path)) == 0
     np.save(tmp_path / "images.npy", split.images)
     script = (
         "import sys, jax.export, numpy as np\n"
@@ -187,8 +185,8 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
         "print(*program.platforms)\n"
     )
     # Away from the clone, and without what is beside the script.
-    command = [sys.executable, "-P", "-c", script]
-    out = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    argv = [sys.executable, "-P", "-c", script]
+    out = subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert out.stdout.split() == ["cpu", "cuda", "tpu"]
     with np.load(tmp_path / "logits.npz") as file:
         for found, n in zip(file.values(), (1, 7, 500), strict=True):
@@ -198,7 +196,7 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
 
 @pytest.mark.usefixtures("few_images")
 def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
-    data = export_stablehlo.encode(loading.load(workdir), "")
+    data = to_stablehlo.encode(loading.load(workdir), "")
     products = [
         line
         for line in jax.export.deserialize(bytearray(data)).mlir_module().splitlines()
@@ -211,7 +209,7 @@ def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
 @pytest.mark.usefixtures("few_images")
 def test_onnx(tmp_path, workdir, split, logits) -> None:
     path = tmp_path / "net.onnx"
-    assert export.main(arguments(workdir, "onnx", path)) == 0
+    assert command.main(arguments(workdir, "onnx", path)) == 0
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (images,), (out,) = session.get_inputs(), session.get_outputs()
     assert (images.name, images.type, images.shape) == (
@@ -243,13 +241,13 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_other_layers(tmp_path, other, name) -> None:
     needs(name)
     # Which includes that the file answers as the run does.
-    assert export.main(arguments(other, name, tmp_path / "net")) == 0
+    assert command.main(arguments(other, name, tmp_path / "net")) == 0
 
 
 @pytest.mark.usefixtures("few_images")
 def test_weights_with_their_layers(tmp_path, other) -> None:
     path = tmp_path / "net.safetensors"
-    assert export.main(arguments(other, "safetensors", path)) == 0
+    assert command.main(arguments(other, "safetensors", path)) == 0
     found = loading.from_weights(path)
     assert found.config.model.architecture == OTHER
     expected = loading.load(other).variables
@@ -259,11 +257,11 @@ def test_weights_with_their_layers(tmp_path, other) -> None:
 @pytest.mark.usefixtures("few_images")
 def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) -> None:
     run, path = write_run(tmp_path / "run", num_epochs=2, dtype="bfloat16"), tmp_path / "net"
-    assert export.main(arguments(run, "onnx", path)) == 0
+    assert command.main(arguments(run, "onnx", path)) == 0
     captured = capsys.readouterr()
     assert captured.err == (f"warning: the run in {run} is used as it was after epoch 1 of 2\n")
     assert f"Network: {run} after epoch 1 of 2\n" in captured.out
-    found = export_onnx.read(path.read_bytes(), architecture.DEFAULT)(split.images)
+    found = to_onnx.read(path.read_bytes(), architecture.DEFAULT)(split.images)
     np.testing.assert_allclose(found, logits, rtol=0, atol=2e-5)
 
 
@@ -285,7 +283,7 @@ def test_a_file_that_answers_differently(
     encode = ROOMS[name].encode
     wrong = lambda run, text: encode(with_bias(run, change), text)  # noqa: E731
     monkeypatch.setattr(ROOMS[name], "encode", wrong)
-    assert export.main(arguments(workdir, name, tmp_path / "net")) == 1
+    assert command.main(arguments(workdir, name, tmp_path / "net")) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -299,15 +297,15 @@ def test_large_logits_are_rounded_by_more(split) -> None:
     params = run.variables["params"]
     params = params | {"fc": jax.tree.map(lambda x: 100 * x, params["fc"])}
     run = run._replace(variables=run.variables | {"params": params})
-    data, _ = export._encode(run, split, "onnx")
-    expected = export_reference.logits(run, split.images)["float64"]
-    program = export_onnx.read(data, run.config.model.architecture)
+    data, _ = command._encode(run, split, "onnx")
+    expected = reference.logits(run, split.images)["float64"]
+    program = to_onnx.read(data, run.config.model.architecture)
     difference = np.abs(program(split.images) - expected).max()
     assert 1e-5 < difference <= 1e-5 * np.abs(expected).max() / 25
 
 
 def test_the_reference_is_the_network(split, logits) -> None:
-    found = export_reference.logits(loading.from_weights(WEIGHTS), split.images)
+    found = reference.logits(loading.from_weights(WEIGHTS), split.images)
     np.testing.assert_array_equal(found["float32"], logits)
     assert found["float64"].dtype == np.float64
     np.testing.assert_allclose(found["float64"], logits, rtol=0, atol=2e-5)
@@ -333,7 +331,7 @@ def test_a_command_line_that_is_wrong(tmp_path, capsys, monkeypatch, argv, words
 
 def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and status 2."""
-    assert export.main(argv) == 2
+    assert command.main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -382,13 +380,13 @@ def test_a_missing_library(tmp_path, capsys, monkeypatch, name, library, install
     monkeypatch.setitem(sys.modules, library, None)
     argv = arguments(tmp_path, name, tmp_path / "net")
     assert_refused(argv, f"--format {name} needs {library}, which cannot be imported", capsys)
-    assert export.main(argv) == 2
+    assert command.main(argv) == 2
     assert install in capsys.readouterr().err
 
 
 def test_help(capsys) -> None:
-    assert export.main(["--help"]) == 0
+    assert command.main(["--help"]) == 0
     captured = capsys.readouterr()
-    for word in (*export.FORMATS, "--workdir", "--format", "--output", "Examples:"):
+    for word in (*command.FORMATS, "--workdir", "--format", "--output", "Examples:"):
         assert word in captured.out
     assert captured.err == ""

@@ -28,7 +28,6 @@ failure, such as a file that answers differently. Unless it is 0, nothing is wri
 import contextlib
 import importlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,7 +36,7 @@ import numpy as np
 from absl import flags
 
 from mnist_flax.cli import command
-from mnist_flax.errors import TrainingError, UserError, leave
+from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.runs import files
 
 if TYPE_CHECKING:
@@ -117,15 +116,15 @@ def _encode(run: "Trained", split: "Split", name: str) -> tuple[bytes, list[str]
     Raises:
       TrainingError: the file answers differently.
     """
-    from mnist_flax import export_reference
+    from mnist_flax.export import reference
 
-    expected = export_reference.logits(run, split.images)
+    expected = reference.logits(run, split.images)
     digits = expected["float32"].argmax(1)
     accuracy = float((digits == split.labels).mean())
-    room = importlib.import_module(f"mnist_flax.export_{name}")
+    room = importlib.import_module(f"mnist_flax.export.to_{name}")
     data = room.encode(run, _description(run, accuracy))
     program = room.read(data, run.config.model.architecture)
-    found = export_reference.in_batches(program, split.images)
+    found = reference.in_batches(program, split.images)
     differences = {kind: np.abs(found - x).max() for kind, x in expected.items()}
     form = FORMATS[name]
     allowed = form.tolerance * max(1, np.abs(expected[form.reference]).max() / _LARGE_LOGIT)
@@ -188,7 +187,3 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", None, "Folder of the run.", values)
     flags.DEFINE_enum("format", None, list(FORMATS), "Format of the file.", values)
     flags.DEFINE_string("output", None, "The file to write; it must not exist.", values)
-
-
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))

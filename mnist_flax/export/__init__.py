@@ -1,0 +1,1 @@
+"""`python -m mnist_flax.export`: a trained network as a file for other programs."""
