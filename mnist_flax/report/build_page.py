@@ -1,4 +1,4 @@
-"""The page of a report: what is on it; report.html.jinja says how it looks."""
+"""The page of a report: what is on it; page.html.jinja says how it looks."""
 
 import base64
 import io
@@ -74,7 +74,7 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.jinja").render(
+    page = environment.get_template("page.html.jinja").render(
         run=run,
         config=config,
         found=found,

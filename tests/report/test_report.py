@@ -18,11 +18,12 @@ import pytest
 from PIL import Image
 
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline, metrics, report, report_page, steps, train
+from mnist_flax import input_pipeline, metrics, steps, train
+from mnist_flax.report import build_page, command
 from mnist_flax.runs import checkpoints, files
 from mnist_flax.trained import loading, weights
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 FIGURES = {
     *("accuracy", "loss", "learning_rate", "confusion", "mistakes", "reliability"),
     *("filters", "augmentations"),
@@ -88,7 +89,7 @@ def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.data_dir, config.num_epochs, config.target_accuracy = str(data_dir), 2, 0.05
     config.train_split, config.test_split = "train[:200]", "test[:100]"
     train.train_and_evaluate(config, workdir)
-    assert report.main(["--workdir", str(workdir)]) == 0
+    assert command.main(["--workdir", str(workdir)]) == 0
     return workdir
 
 
@@ -227,7 +228,7 @@ def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsy
     run = write_run(tmp_path / "<b>&run", tmp_path / name, num_epochs=1)
     summary = {"backend": "</td><i>\udcff", "versions": {"<u>": "&lt;"}}
     (run / "summary.json").write_text(json.dumps(summary))
-    assert report.main(["--workdir", str(run)]) == 0
+    assert command.main(["--workdir", str(run)]) == 0
     found = read_page(run)
     assert not {"script", "b", "i", "u"} & {tag for tag, _ in found.tags}
     for words in (f"{tmp_path}/{name} ", "backend </td><i>?", "<u> &lt;"):
@@ -239,7 +240,7 @@ def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsy
 def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
     run = write_run(tmp_path / "run", data_dir, num_epochs=5)
     before = content(run)
-    assert report.main(["--workdir", str(run)]) == 0
+    assert command.main(["--workdir", str(run)]) == 0
     line = f"warning: the run in {run} is used as it was after epoch 1 of 5\n"
     assert capsys.readouterr().err == line
     found = read_page(run)
@@ -263,7 +264,7 @@ def test_many_mistakes(data_dir: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         input_pipeline, "load", lambda *_: input_pipeline.Split(IMAGES, np.zeros(130, np.int32))
     )
-    assert report.main(["--workdir", str(run)]) == 0
+    assert command.main(["--workdir", str(run)]) == 0
     found = read_page(run)
     assert "The other 10 0 → 9" in found.text
     assert found.text.count("0 → 9") == 130
@@ -274,17 +275,17 @@ def test_the_verdict_when_the_end_is_worse(data_dir: Path) -> None:
     line = {"epoch": 1, "test_accuracy": 1.0}
     run = run._replace(history=[line, {"epoch": 2, "test_accuracy": 0.9}])
     found = metrics.evaluate(np.log(np.full((10, 10), 0.1)), np.arange(10))
-    verdict = report_page._verdict(run, found)
+    verdict = build_page._verdict(run, found)
     assert verdict == {"first": 1, "holds": False, "best": 1.0, "best_epoch": 1}
-    never = report_page._verdict(run._replace(history=run.history[1:]), found)
+    never = build_page._verdict(run._replace(history=run.history[1:]), found)
     assert never == {"first": None, "holds": False, "best": 0.9, "best_epoch": 2}
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the command write a small page, without a figure but one."""
-    page = report.MARK + b"new", {"loss": b"new"}
-    monkeypatch.setattr(report_page, "write_page", lambda *_: page)
+    page = command.MARK + b"new", {"loss": b"new"}
+    monkeypatch.setattr(build_page, "write_page", lambda *_: page)
 
 
 @pytest.fixture
@@ -298,8 +299,8 @@ def test_an_earlier_report_is_replaced(run: Path, finished: Path) -> None:
     (run / "report").mkdir()
     (run / "report" / "loss.png").write_bytes(b"old")
     (run / "report" / "notes.txt").write_bytes(b"mine")
-    assert report.main(["--workdir", str(run)]) == 0
-    assert (run / "report.html").read_bytes() == report.MARK + b"new"
+    assert command.main(["--workdir", str(run)]) == 0
+    assert (run / "report.html").read_bytes() == command.MARK + b"new"
     assert {path.name: path.read_bytes() for path in (run / "report").iterdir()} == {
         "loss.png": b"new",
         "notes.txt": b"mine",
@@ -308,7 +309,7 @@ def test_an_earlier_report_is_replaced(run: Path, finished: Path) -> None:
 
 def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and status 2."""
-    assert report.main(argv) == 2
+    assert command.main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -357,7 +358,7 @@ def test_a_folder_that_cannot_be_written(run: Path, inner: bool, capsys, monkeyp
 
 @pytest.mark.usefixtures("quick")
 def test_a_disk_that_fails_leaves_the_earlier_report(run: Path, capsys, monkeypatch) -> None:
-    (run / "report.html").write_bytes(report.MARK + b"old")
+    (run / "report.html").write_bytes(command.MARK + b"old")
     sync = files.sync
 
     def fail(path: Path) -> None:
@@ -366,9 +367,9 @@ def test_a_disk_that_fails_leaves_the_earlier_report(run: Path, capsys, monkeypa
         sync(path)
 
     monkeypatch.setattr(files, "sync", fail)
-    assert report.main(["--workdir", str(run)]) == 1
+    assert command.main(["--workdir", str(run)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
-    assert (run / "report.html").read_bytes() == report.MARK + b"old"
+    assert (run / "report.html").read_bytes() == command.MARK + b"old"
     assert not list(run.rglob("*.tmp"))
 
 
@@ -406,7 +407,7 @@ def test_a_run_without_a_checkpoint(run: Path, capsys) -> None:
 
 
 def test_help(capsys) -> None:
-    assert report.main(["--help"]) == 0
+    assert command.main(["--help"]) == 0
     captured = capsys.readouterr()
     for word in ("Example:", "--workdir", "report.html", "Exit status"):
         assert word in captured.out

@@ -17,7 +17,6 @@ failure.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from typing import Any
 from absl import flags
 
 from mnist_flax.cli import command
-from mnist_flax.errors import UserError, leave
+from mnist_flax.errors import UserError
 from mnist_flax.runs import files
 
 # In the first lines of every report.
@@ -52,13 +51,13 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     page, folder = workdir / "report.html", workdir / "report"
     _check_output(page, folder)
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import report_page
     from mnist_flax.cli import compilation_cache
+    from mnist_flax.report import build_page
     from mnist_flax.trained import loading
 
     compilation_cache.enable()
     run = loading.load(workdir)
-    html, figures = report_page.write_page(run, _summary(workdir))
+    html, figures = build_page.write_page(run, _summary(workdir))
     size = len(html) + sum(map(len, figures.values()))
     _check_room(workdir, size)
     if folder.exists():
@@ -120,7 +119,3 @@ def _summary(workdir: Path) -> dict[str, Any]:
 
 def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", None, "Folder of the run.", values)
-
-
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))

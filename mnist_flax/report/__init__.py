@@ -1,0 +1,1 @@
+"""`python -m mnist_flax.report`: a page about a run."""
