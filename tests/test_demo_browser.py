@@ -22,7 +22,8 @@ from helpers.drawings import STROKES
 from PIL import Image
 
 from mnist_flax import config as config_lib
-from mnist_flax import demo, demo_page, images, input_pipeline, steps
+from mnist_flax import demo, demo_page, input_pipeline, steps
+from mnist_flax.predict import images
 from mnist_flax.trained import loading
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"

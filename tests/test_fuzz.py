@@ -30,10 +30,11 @@ from helpers.sample_images import image_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnist_flax import architecture, images, main, torch_interop
+from mnist_flax import architecture, main, torch_interop
 from mnist_flax import config as config_lib
 from mnist_flax.datasets import idx
 from mnist_flax.errors import UserError
+from mnist_flax.predict import images
 from mnist_flax.trained import weights
 
 TRAINED = Path(__file__).parent / "fixtures" / "trained.safetensors"

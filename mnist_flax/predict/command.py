@@ -24,7 +24,6 @@ failure.
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from absl import flags
 
 from mnist_flax import errors
 from mnist_flax.cli import command
-from mnist_flax.errors import UserError, leave, shown
+from mnist_flax.errors import UserError, shown
 from mnist_flax.runs import files
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -119,7 +118,7 @@ def _image_files(arguments: list[str]) -> list[Path]:
 
 def _read(paths: list[Path]) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
     """The images that can be used, uint8[28,28]; why the others cannot."""
-    from mnist_flax import images
+    from mnist_flax.predict import images
 
     good, problems = {}, {}
     for path in paths:
@@ -195,7 +194,3 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "save_preview", None, "A .png file to make, of what the network sees.", values
     )
-
-
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))

@@ -18,13 +18,14 @@ from PIL import Image
 from test_images import png_of_size
 
 from mnist_flax import config as config_lib
-from mnist_flax import images, steps
+from mnist_flax import steps
 from mnist_flax.plots import predictions
-from mnist_flax.predict import main
+from mnist_flax.predict import images
+from mnist_flax.predict.command import main
 from mnist_flax.runs import checkpoints, files
 from mnist_flax.trained import loading, weights
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 
 @pytest.fixture(scope="module")

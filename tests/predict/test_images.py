@@ -12,11 +12,12 @@ from helpers.drawings import FONTS, drawn, pixels, printed
 from PIL import Image
 from scipy import ndimage
 
-from mnist_flax import images, input_pipeline
+from mnist_flax import input_pipeline
 from mnist_flax.errors import UserError
+from mnist_flax.predict import images
 from mnist_flax.trained import loading
 
-TRAINED = Path(__file__).parent / "fixtures" / "trained.safetensors"
+TRAINED = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 Answer = Callable[[Sequence[np.ndarray | None]], list[int]]
 

@@ -1,0 +1,1 @@
+"""`python -m mnist_flax.predict`: digits in a person's own pictures."""
