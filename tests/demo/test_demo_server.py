@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from mnist_flax import demo_server
+from mnist_flax.demo import http_server
 from mnist_flax.errors import UserError
 
 PAGE = "<!DOCTYPE html><title>0 to 9 \N{PENCIL}</title>".encode()
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[demo_server.Server]:
-    with demo_server.Server(0) as server:
+def server() -> Iterator[http_server.Server]:
+    with http_server.Server(0) as server:
         server.page = PAGE
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -27,7 +27,7 @@ def server() -> Iterator[demo_server.Server]:
 
 
 def answered(
-    server: demo_server.Server, method: str, path: str, host: str | None = None
+    server: http_server.Server, method: str, path: str, host: str | None = None
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """Status, headers and body of the answer; `host` is what the browser calls the server."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -138,7 +138,7 @@ def test_whoever_is_slow_or_leaves_keeps_nobody_waiting(server, capsys) -> None:
 
 
 def test_an_error_of_its_own_is_not_hidden(capsys) -> None:
-    with demo_server.Server(0) as server:
+    with http_server.Server(0) as server:
         # Without its page.
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -160,7 +160,7 @@ def test_garbage(server) -> None:
 
 def test_a_port_that_is_taken(server) -> None:
     with pytest.raises(UserError) as refused:
-        demo_server.Server(server.port)
+        http_server.Server(server.port)
     assert str(refused.value) == (
         f"--port {server.port} cannot be used (Address already in use); choose another, or 0 "
         "for any that is free"

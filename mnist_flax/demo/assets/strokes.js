@@ -1,5 +1,5 @@
 
-// Strokes become an image as MNIST's are and as mnist_flax/images.py makes them: the digit
+// Strokes become an image as MNIST's are and as mnist_flax/predict/images.py makes them: the digit
 // fits 20x20 pixels, its shape kept, and its centre of mass is in the middle of 28x28. They are
 // computed from the points and not read back from a canvas, whose pixels some browsers blur.
 

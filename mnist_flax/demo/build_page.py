@@ -1,6 +1,6 @@
 """A page on which a person draws a digit and a network answers: one file, nothing beside it.
 
-The network runs in the page, in some lines of JavaScript, as demo_assets/ has them: so small
+The network runs in the page, in some lines of JavaScript, as assets/ has them: so small
 a one needs no library.
 """
 
@@ -19,7 +19,7 @@ from mnist_flax.errors import UserError
 from mnist_flax.trained import folding
 from mnist_flax.trained.loading import Trained
 
-_ASSETS = Path(__file__).parent / "demo_assets"
+_ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("network.js", "strokes.js", "page.js")
 
 

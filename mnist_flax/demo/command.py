@@ -27,7 +27,7 @@ from pathlib import Path
 from absl import flags
 
 from mnist_flax.cli import command
-from mnist_flax.errors import UserError, leave
+from mnist_flax.errors import UserError
 from mnist_flax.runs import files
 
 # 28 as MNIST's images have pixels a side; no common program's.
@@ -68,10 +68,10 @@ def _build(values: flags.FlagValues) -> bytes:
       UserError: the run or the weights cannot be used.
     """
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import demo_page
+    from mnist_flax.demo import build_page
     from mnist_flax.trained import loading
 
-    return demo_page.build(loading.choose(values.workdir, values.weights))
+    return build_page.build(loading.choose(values.workdir, values.weights))
 
 
 def _serve(values: flags.FlagValues, port: int) -> None:
@@ -81,11 +81,11 @@ def _serve(values: flags.FlagValues, port: int) -> None:
       UserError: the port cannot be used; or see `_build`.
       KeyboardInterrupt: at Ctrl-C.
     """
-    from mnist_flax import demo_server
+    from mnist_flax.demo import http_server
 
-    with demo_server.Server(port) as server:
+    with http_server.Server(port) as server:
         server.page = _build(values)
-        print(f"Draw a digit at http://{demo_server.ADDRESS}:{server.port}/ (Ctrl-C ends it)")
+        print(f"Draw a digit at http://{http_server.ADDRESS}:{server.port}/ (Ctrl-C ends it)")
         sys.stdout.flush()
         try:
             server.serve_forever()
@@ -144,7 +144,3 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "export_dir", None, "A new or empty folder, to write the page into.", values
     )
-
-
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))

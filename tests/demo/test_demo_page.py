@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import demo_page
+from mnist_flax.demo import build_page
 from mnist_flax.errors import UserError
 from mnist_flax.trained import loading
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 RUN = loading.from_weights(WEIGHTS)
 
 
@@ -48,7 +48,7 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(demo_page.build(RUN))
+    return Page(build_page.build(RUN))
 
 
 def after(epoch: int, num_epochs: int, accuracy: float) -> loading.Trained:
@@ -112,11 +112,11 @@ def test_the_network_is_in_it(page) -> None:
 
 
 def test_it_is_small() -> None:
-    assert len(demo_page.build(RUN)) < 150_000
+    assert len(build_page.build(RUN)) < 150_000
 
 
 def test_the_same_run_gives_the_same_page() -> None:
-    assert demo_page.build(RUN) == demo_page.build(RUN)
+    assert build_page.build(RUN) == build_page.build(RUN)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_same_run_gives_the_same_page() -> None:
     ],
 )
 def test_it_says_what_network_it_is(run, words) -> None:
-    assert words in " ".join(Page(demo_page.build(run)).texts["p"])
+    assert words in " ".join(Page(build_page.build(run)).texts["p"])
 
 
 @pytest.mark.parametrize("name", ["kernel", "bias"])
@@ -140,4 +140,4 @@ def test_weights_too_large_for_float32(name) -> None:
     params["bn1"] = {**params["bn1"], "scale": jnp.full_like(params["bn1"]["scale"], 1e3)}
     broken = {**RUN.variables, "params": params}
     with pytest.raises(UserError, match="weights are too large to compute with"):
-        demo_page.build(RUN._replace(variables=broken))
+        build_page.build(RUN._replace(variables=broken))

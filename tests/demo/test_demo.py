@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from test_evaluate import write_run
 
-from mnist_flax import demo, demo_page
+from mnist_flax.demo import build_page, command
 from mnist_flax.runs import files
 from mnist_flax.trained import loading
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +61,16 @@ def test_it_shows_the_page_until_it_is_stopped(workdir) -> None:
             out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
     assert err == "interrupted: the page is no longer served\n"
-    assert page == demo_page.build(loading.load(workdir))
+    assert page == build_page.build(loading.load(workdir))
     assert sorted(workdir.rglob("*")) == before
 
 
 def test_it_writes_the_page(workdir, tmp_path, capsys) -> None:
     folder = tmp_path / "page"
-    assert demo.main(["--workdir", str(workdir), "--export-dir", str(folder)]) == 0
+    assert command.main(["--workdir", str(workdir), "--export-dir", str(folder)]) == 0
     (path,) = folder.iterdir()
     page = path.read_bytes()
-    assert page == demo_page.build(loading.load(workdir))
+    assert page == build_page.build(loading.load(workdir))
     captured = capsys.readouterr()
     assert captured.err == ""
     size = f"{len(page):,} bytes"
@@ -83,13 +83,13 @@ def test_it_writes_the_page(workdir, tmp_path, capsys) -> None:
 def test_a_folder_that_is_there_and_empty(flag, workdir, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "page").mkdir()
-    assert demo.main(["--workdir", str(workdir), flag]) == 0
+    assert command.main(["--workdir", str(workdir), flag]) == 0
     assert [path.name for path in (tmp_path / "page").iterdir()] == ["index.html"]
 
 
 def test_a_file_of_weights(tmp_path, capsys) -> None:
-    assert demo.main(["--weights", str(WEIGHTS), "--export-dir", str(tmp_path)]) == 0
-    expected = demo_page.build(loading.from_weights(WEIGHTS))
+    assert command.main(["--weights", str(WEIGHTS), "--export-dir", str(tmp_path)]) == 0
+    expected = build_page.build(loading.from_weights(WEIGHTS))
     assert (tmp_path / "index.html").read_bytes() == expected
     assert capsys.readouterr().err == ""
 
@@ -97,7 +97,7 @@ def test_a_file_of_weights(tmp_path, capsys) -> None:
 def test_a_run_that_never_finished(data_dir, tmp_path, capsys) -> None:
     run = write_run(tmp_path / "run", data_dir, num_epochs=2)
     argv = ["--workdir", str(run), "--export-dir", str(tmp_path / "page")]
-    assert demo.main(argv) == 0
+    assert command.main(argv) == 0
     captured = capsys.readouterr()
     assert captured.err == f"warning: the run in {run} is used as it was after epoch 1 of 2\n"
     assert "trained for 1 of 2 epochs" in (tmp_path / "page" / "index.html").read_text("utf-8")
@@ -105,7 +105,7 @@ def test_a_run_that_never_finished(data_dir, tmp_path, capsys) -> None:
 
 def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and status 2."""
-    assert demo.main(argv) == 2
+    assert command.main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -180,7 +180,7 @@ def test_a_disk_that_is_full(fresh, workdir, tmp_path, monkeypatch, capsys) -> N
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files, "sync", no_room)
-    assert demo.main(["--workdir", str(workdir), "--export-dir", str(folder)]) == 1
+    assert command.main(["--workdir", str(workdir), "--export-dir", str(folder)]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -195,7 +195,7 @@ def test_a_run_whose_config_is_no_config(tmp_path, capsys) -> None:
 
 
 def test_help(capsys) -> None:
-    assert demo.main(["--help"]) == 0
+    assert command.main(["--help"]) == 0
     captured = capsys.readouterr()
     for word in ("Examples:", "--workdir", "--weights", "--port", "--export_dir", "Ctrl-C"):
         assert word in captured.out

@@ -22,11 +22,12 @@ from helpers.drawings import STROKES
 from PIL import Image
 
 from mnist_flax import config as config_lib
-from mnist_flax import demo, demo_page, input_pipeline, steps
+from mnist_flax import input_pipeline, steps
+from mnist_flax.demo import build_page, command
 from mnist_flax.predict import images
 from mnist_flax.trained import loading
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 RUN = loading.from_weights(WEIGHTS)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Neither a sandbox nor a GPU nor, on its own behalf, a network.
@@ -212,7 +213,7 @@ def test_other_layers(browser, data_dir) -> None:
     test = input_pipeline.load("test[:20]", data_dir)
     expected = loading.logits(run, test.images)
     page = browser.new_page()
-    page.set_content(demo_page.build(run).decode())
+    page.set_content(build_page.build(run).decode())
     pixels = test.images.reshape(20, 784).tolist()
     found = page.evaluate("(images) => images.map(mnist.logits)", pixels)
     page.close()
@@ -309,7 +310,7 @@ def test_only_the_first_button_draws(page) -> None:
 
 
 def test_the_page_that_was_written_opens_as_a_file(browser, tmp_path) -> None:
-    assert demo.main(["--weights", str(WEIGHTS), "--export-dir", str(tmp_path)]) == 0
+    assert command.main(["--weights", str(WEIGHTS), "--export-dir", str(tmp_path)]) == 0
     with browser.new_context(**DESKTOP) as context:
         page = context.new_page()
         errors: list[str] = []

@@ -1,0 +1,1 @@
+"""`python -m mnist_flax.demo`: a page to draw a digit on."""
