@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 
 from mnist_flax import config as config_lib
-from mnist_flax import models, steps, sweep_results
+from mnist_flax import models, steps
 from mnist_flax.plots.themes import LIGHT, png, style
 from mnist_flax.runs import files
-from mnist_flax.sweep_lines import LINES, SETTINGS
+from mnist_flax.sweep import results
+from mnist_flax.sweep.records import LINES, SETTINGS
 
 # Parameters and best accuracy, percent, of single runs that are public. RESULTS.md has their
 # sources, and says of which the page was not found again.
@@ -61,7 +62,7 @@ def read(folder: Path) -> Point:
     config.update_from_flattened_dict(fields)
     state = jax.eval_shape(lambda key: steps.create_train_state(key, config), jax.random.key(0))
     lines = [json.loads(line) for line in (folder / LINES).read_text().splitlines()]
-    summary = sweep_results.summarize(lines)
+    summary = results.summarize(lines)
     params = models.count_params(state.params)
     return Point(folder.name, params, 100 * summary.mean, 100 * summary.sd, summary.n)
 

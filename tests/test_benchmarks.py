@@ -12,7 +12,8 @@ import jax
 import pytest
 
 from mnist_flax import config as config_lib
-from mnist_flax import sweep_lines, torch_process
+from mnist_flax import torch_process
+from mnist_flax.sweep import records
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -184,9 +185,9 @@ def test_frontier(tmp_path, monkeypatch, capsys):
     config = config_lib.load(config_lib.default_path())
     sweep = tmp_path / "a sweep"
     sweep.mkdir()
-    sweep_lines.begin(sweep, [""], [config])
+    records.begin(sweep, [""], [config])
     keys = ("setting", "seed", "epochs", "test_accuracy", "diverged_at", "final_test_accuracy")
-    with (sweep / sweep_lines.LINES).open("w") as file:
+    with (sweep / records.LINES).open("w") as file:
         for seed, final in enumerate((0.991, 0.993)):
             line = dict(zip(keys, ("", seed, 1, [final], None, final), strict=True))
             file.write(json.dumps({**line, "first_epoch_at_target": None}) + "\n")

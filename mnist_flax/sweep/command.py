@@ -26,7 +26,6 @@ failed, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM.
 import itertools
 import re
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,11 +35,11 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import sweep_lines
 from mnist_flax.cli import arguments, stopping
-from mnist_flax.errors import TrainingError, UserError, exit_status, leave
+from mnist_flax.errors import TrainingError, UserError, exit_status
 from mnist_flax.runs import files, workdirs, writers
-from mnist_flax.sweep_lines import LINES
+from mnist_flax.sweep import records
+from mnist_flax.sweep.records import LINES
 
 PICTURE = "sweep.png"
 
@@ -76,7 +75,7 @@ def _sweep(argv: list[str]) -> None:
         workdirs.hold(workdir, may_hold_a_run=False),
     ):
         names = [_name(config, values.grid) for config in points]
-        lines = sweep_lines.begin(workdir, names, points)
+        lines = records.begin(workdir, names, points)
         print(f"Workdir: {workdir}", flush=True)
         for name, config in zip(names, points, strict=True):
             done = {line["seed"] for line in lines if line["setting"] == name}
@@ -87,7 +86,7 @@ def _sweep(argv: list[str]) -> None:
                 with stopping.in_one_piece:
                     files.append(workdir / LINES, writers.to_json(line))
                 lines.append(line)
-                print(sweep_lines.shown(line), flush=True)
+                print(records.shown(line), flush=True)
         last = points[0].seed + values.seeds
         asked = [line for line in lines if points[0].seed <= line["seed"] < last]
         _finish(workdir, names, asked, points[0].target_accuracy)
@@ -144,9 +143,10 @@ def _train(
         return
     import jax
 
-    from mnist_flax import input_pipeline, seeds
+    from mnist_flax import input_pipeline
     from mnist_flax.cli import compilation_cache
     from mnist_flax.parallel import sharding
+    from mnist_flax.sweep import seeds
 
     compilation_cache.enable()
     mesh = sharding.make_mesh()
@@ -166,7 +166,7 @@ def _train(
                 "setting": name,
                 "seed": seed,
                 "epochs": config.num_epochs,
-                **sweep_lines.figures(outcome, test.size, config.target_accuracy),
+                **records.figures(outcome, test.size, config.target_accuracy),
                 "seconds": seconds / len(some),
                 "parallel": parallel,
                 **outcome.curves._asdict(),
@@ -182,11 +182,11 @@ def _finish(
 ) -> None:
     """Prints the table and draws the picture."""
     # SciPy and Matplotlib take a second to import.
-    from mnist_flax import sweep_results
+    from mnist_flax.sweep import results
 
     groups = {name: [line for line in lines if line["setting"] == name] for name in names}
-    files.replace(workdir / PICTURE, sweep_results.draw(groups, target))
-    print(sweep_results.table(groups))
+    files.replace(workdir / PICTURE, results.draw(groups, target))
+    print(results.table(groups))
     print(f"Results: {workdir} ({LINES}, {PICTURE})", flush=True)
     diverged = [line for line in lines if line["diverged_at"] is not None]
     if diverged:
@@ -221,7 +221,3 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "workdir", None, "Folder of the sweep. If not given, a new one in runs/.", values
     )
-
-
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))

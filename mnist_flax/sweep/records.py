@@ -12,7 +12,7 @@ from mnist_flax.errors import UserError
 from mnist_flax.runs import files, writers
 
 if TYPE_CHECKING:
-    from mnist_flax.seeds import Outcome
+    from mnist_flax.sweep.seeds import Outcome
 
 LINES, SETTINGS = "sweep.jsonl", "sweep.json"
 

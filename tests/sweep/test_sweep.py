@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from mnist_flax import main as main_command
-from mnist_flax import seeds, sweep, sweep_results
 from mnist_flax.programs import Programs
-from mnist_flax.sweep_lines import LINES, SETTINGS
+from mnist_flax.sweep import command, results, seeds
+from mnist_flax.sweep.records import LINES, SETTINGS
 
 SMALL = [
     "--config.train_split=train[:200]",
@@ -29,7 +29,7 @@ SMALL = [
 
 
 def run(*argv):
-    return sweep.main([*SMALL, *map(str, argv)])
+    return command.main([*SMALL, *map(str, argv)])
 
 
 def lines_of(workdir):
@@ -92,7 +92,7 @@ def test_what_is_printed_and_drawn(swept, capsys):
     finals = 100 * np.array([line["final_test_accuracy"] for line in lines_of(workdir)])
     assert f"{finals.mean():.3f} ± {finals.std(ddof=1):.3f}" in out
     assert "seed 0" not in out  # Nothing was left to train.
-    picture = Image.open(io.BytesIO((workdir / sweep.PICTURE).read_bytes()))
+    picture = Image.open(io.BytesIO((workdir / command.PICTURE).read_bytes()))
     assert picture.size == (1500, 900)
     assert json.loads((workdir / SETTINGS).read_text())[""]["num_epochs"] == 2
 
@@ -134,7 +134,7 @@ def line(final, first, epochs=20):
 
 
 def test_statistics():
-    found = sweep_results.summarize([line(0.995, 12), line(0.994, None), line(0.996, 20)])
+    found = results.summarize([line(0.995, 12), line(0.994, None), line(0.996, 20)])
     assert (found.n, found.low, found.high) == (3, 0.994, 0.996)
     assert found.mean == pytest.approx(0.995)
     assert found.sd == pytest.approx(0.001)
@@ -146,9 +146,9 @@ def test_statistics():
 
 
 def test_statistics_of_one_seed():
-    found = sweep_results.summarize([line(0.995, 12)])
+    found = results.summarize([line(0.995, 12)])
     assert math.isnan(found.sd)
-    assert "nan" not in sweep_results.table({"": [line(0.995, 12)]})
+    assert "nan" not in results.table({"": [line(0.995, 12)]})
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_setting_of_which_all_seeds_diverge(data_dir, tmp_path, capsys, monkey
     workdir = tmp_path / "sweep"
     assert run("--seeds", 1, "--workdir", workdir) == 1
     assert "the config  0 (1 diverged)  -" in capsys.readouterr().out
-    assert Image.open(workdir / sweep.PICTURE).size == (1500, 900)
+    assert Image.open(workdir / command.PICTURE).size == (1500, 900)
 
 
 def test_what_a_line_says_of_its_machine(swept):
@@ -303,7 +303,7 @@ def test_seeds_at_once_on_many_devices(swept, tmp_path):
 
 
 def test_many_settings_can_be_told_apart(monkeypatch):
-    monkeypatch.setattr(sweep_results, "png", lambda figure: figure)
+    monkeypatch.setattr(results, "png", lambda figure: figure)
     curve = np.linspace(0.9, 0.99, 10)
     groups = {
         f"x={i}": [
@@ -318,7 +318,7 @@ def test_many_settings_can_be_told_apart(monkeypatch):
         ]
         for i in range(14)
     }
-    axes = sweep_results.draw(groups, 0.994).axes[0]
+    axes = results.draw(groups, 0.994).axes[0]
     means = [line for line in axes.lines if line.get_label().startswith("x=")]
     assert len({(line.get_color(), line.get_linestyle()) for line in means}) == 14
     # The one that is far below all others does not press them together.
@@ -326,7 +326,7 @@ def test_many_settings_can_be_told_apart(monkeypatch):
 
 
 def test_help(capsys):
-    assert sweep.main(["--help"]) == 0
+    assert command.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert "--grid" in out
     assert "--config.learning_rate" in out

@@ -1,0 +1,1 @@
+"""`python -m mnist_flax.sweep`: many seeds and settings, with their statistics."""

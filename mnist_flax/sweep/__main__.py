@@ -1,0 +1,9 @@
+"""Runs `python -m mnist_flax.sweep`."""
+
+import sys
+
+from mnist_flax.errors import leave
+from mnist_flax.sweep.command import main
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))
