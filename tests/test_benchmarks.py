@@ -12,7 +12,7 @@ import jax
 import pytest
 
 from mnist_flax import config as config_lib
-from mnist_flax import torch_process
+from mnist_flax.bench import torch_process
 from mnist_flax.sweep import records
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"

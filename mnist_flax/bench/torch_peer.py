@@ -121,7 +121,7 @@ class _Images:
     """MNIST's training images, each transformed when it is asked for, and their labels."""
 
     def __init__(self, transform: Any) -> None:
-        folder = Path(__file__).parent / "datasets" / "mnist"
+        folder = Path(__file__).parents[1] / "datasets" / "mnist"
         self._images = _read(folder / "train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
         self._labels = _read(folder / "train-labels-idx1-ubyte.gz", 8).astype("int64")
         self._transform = transform

@@ -48,9 +48,9 @@ from ml_collections import ConfigDict
 
 import mnist_flax
 from mnist_flax import config as config_lib
-from mnist_flax import torch_process
-from mnist_flax.errors import UserError, exit_status, leave
-from mnist_flax.torch_process import LAYOUTS, host_threads
+from mnist_flax.bench import torch_process
+from mnist_flax.bench.torch_process import LAYOUTS, host_threads
+from mnist_flax.errors import UserError, exit_status
 
 
 def main(argv: Sequence[str]) -> int:
@@ -122,7 +122,7 @@ def measure(
     figures["import_seconds"] = _seconds(_import)
     import jax
 
-    from mnist_flax import measurements
+    from mnist_flax.bench import measurements
     from mnist_flax.cli import compilation_cache
 
     figures["device_seconds"] = _seconds(jax.devices)
@@ -265,7 +265,3 @@ def table(figures: dict[str, Any]) -> str:
             for layout in LAYOUTS
         ]
     return "\n".join(text.rstrip() for text in lines)
-
-
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from mnist_flax import augment, bench, config, measurements, torch_process
+from mnist_flax import augment, config
+from mnist_flax.bench import command, measurements, torch_process
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.steps import create_train_state
 
@@ -149,7 +150,7 @@ def test_derived_rates_and_ratios() -> None:
     }
     for name, (low, middle) in times.items():
         figures |= {f"{name}_min": low, f"{name}_median": middle}
-    assert bench._derived(figures) == {
+    assert command._derived(figures) == {
         "augmentation_images_per_second_max": 128_000,
         "augmentation_images_per_second_median": 64_000,
         "step_gflop_per_second_max": 100,
@@ -180,7 +181,7 @@ def test_derived_rates_and_ratios() -> None:
 def test_bad_input_is_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.main(arguments) == 2
+    assert command.main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -192,7 +193,7 @@ def test_without_torch_it_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = interpreter(tmp_path, "-I", "-S")  # Without site-packages.
-    assert bench.main(["--compare", "torch", "--torch_python", bare]) == 2
+    assert command.main(["--compare", "torch", "--torch_python", bare]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -303,12 +304,12 @@ def test_json_is_one_line_and_nothing_else(
         asked.append(options)
         return {"step_ms_min": 20.5, "step_ms_median": 21.0}
 
-    monkeypatch.setattr(bench, "measure", measure)
-    assert bench.main(["--json", "--rounds", "7"]) == 0
+    monkeypatch.setattr(command, "measure", measure)
+    assert command.main(["--json", "--rounds", "7"]) == 0
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert json.loads(out) == {"step_ms_min": 20.5, "step_ms_median": 21.0}
-    assert bench.main(["--json", "--compare", "torch"]) == 0
+    assert command.main(["--json", "--compare", "torch"]) == 0
     assert asked == [
         {"rounds": 7, "torch_python": None},
         {"rounds": 5, "torch_python": sys.executable},
@@ -317,7 +318,7 @@ def test_json_is_one_line_and_nothing_else(
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
-        bench.main(["--help"])
+        command.main(["--help"])
     assert exit_info.value.code == 0
     out = capsys.readouterr().out
     assert all(flag in out for flag in ("--json", "--compare", "--torch_python", "--rounds"))

@@ -1,0 +1,1 @@
+"""`python -m mnist_flax.bench`: what a run costs on this machine."""
