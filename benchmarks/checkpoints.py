@@ -20,6 +20,7 @@ from mnist_flax.cli import compilation_cache
 from mnist_flax.parallel import sharding
 from mnist_flax.programs import Programs
 from mnist_flax.runs import checkpoints
+from mnist_flax.steps import create_recipe
 
 
 def main(count: int) -> None:
@@ -31,15 +32,15 @@ def main(count: int) -> None:
         input_pipeline.load_on_devices(name, config.data_dir, config.dataset, mesh)
         for name in (config.train_split, config.test_split)
     )
-    programs = Programs(config, train, test)
+    programs = Programs(create_recipe(config, train.size), train, test)
     root = jax.random.key(config.seed)
     state = programs.create(root)
     history, epochs, saves = [], [], []
     with tempfile.TemporaryDirectory(dir=".") as folder:
         for number in range(1, count + 1):
             begin = time.perf_counter()
-            state = programs.train_epoch(state, root, number, None).train
-            accuracy = programs.evaluate(state).compute()["accuracy"].item()
+            state = programs.train_epoch(state, root, number).train
+            accuracy = programs.eval_epoch(state).compute()["accuracy"].item()
             middle = time.perf_counter()
             history.append({"epoch": number, "test_accuracy": accuracy})
             checkpoints.save(Path(folder), config, state, history)

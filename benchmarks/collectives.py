@@ -21,7 +21,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from mnist_flax import config as config_lib
-from mnist_flax import programs, steps
+from mnist_flax import steps
 from mnist_flax.ops import compiler_options
 from mnist_flax.parallel import sharding
 
@@ -72,9 +72,11 @@ def compile_steps(config_path: Path) -> jax.stages.Compiled:
     labels: Any = jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=shares)
     train = sharding.DeviceSplit(images, labels, IMAGES)
 
-    def begin(key: jax.Array) -> tuple[programs.EpochState, jax.Array, jax.Array]:
-        state = steps.create_train_state(key, config, IMAGES)
-        return programs.start_epoch(state, key, jnp.int32(1), IMAGES)
+    recipe = steps.create_recipe(config, IMAGES)
+
+    def begin(key: jax.Array) -> tuple[steps.EpochState, jax.Array, jax.Array]:
+        state = steps.init_state(key, recipe)
+        return steps.start_epoch(state, key, jnp.int32(1), IMAGES)
 
     arguments = jax.eval_shape(begin, jax.eval_shape(jax.random.key, 0))
     state, order, key = jax.tree.map(
@@ -82,7 +84,7 @@ def compile_steps(config_path: Path) -> jax.stages.Compiled:
     )
     index = jax.ShapeDtypeStruct((), jnp.int32)
     with jax.set_mesh(mesh):
-        program = jax.jit(partial(programs.full_steps, config=config), out_shardings=whole)
+        program = jax.jit(partial(steps.full_steps, recipe=recipe), out_shardings=whole)
         lowered = program.lower(state, train, order, key, index, index)
         return lowered.compile(compiler_options.for_loops())
 

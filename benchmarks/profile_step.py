@@ -25,7 +25,7 @@ import numpy as np
 from jax.profiler import ProfileData
 
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline, programs, steps
+from mnist_flax import input_pipeline, steps
 from mnist_flax.ops import compiler_options
 from mnist_flax.parallel import sharding
 
@@ -50,10 +50,11 @@ def compile_steps(config_path: Path) -> tuple[jax.stages.Compiled, tuple[Any, ..
     )
     key = jax.random.key(config.seed)
     images = train.size
-    state = steps.create_train_state(key, config, images)
-    begun, order, key = programs.start_epoch(state, key, jnp.int32(1), images)
+    recipe = steps.create_recipe(config, images)
+    state = steps.init_state(key, recipe)
+    begun, order, key = steps.start_epoch(state, key, jnp.int32(1), images)
     program = (
-        jax.jit(partial(programs.full_steps, config=config))
+        jax.jit(partial(steps.full_steps, recipe=recipe))
         .lower(begun, train, order, key, np.int32(0), np.int32(0))
         .compile(compiler_options.for_loops())
     )

@@ -155,6 +155,34 @@ def load(path: str | Path) -> ConfigDict:
     return config.lock()
 
 
+def override(config: ConfigDict, texts: Mapping[str, str]) -> ConfigDict:
+    """Returns a copy of a config with other values for some fields, checked by `validate`.
+
+    Args:
+        config: A valid config.
+        texts: Values as a command line has them, by field: {"augment.degrees": "15"}.
+
+    Raises:
+        UserError: A field is unknown, or its value is not allowed.
+    """
+    values = {}
+    for key, text in texts.items():
+        check_known(key)
+        try:
+            values[key] = RULES[key].kind(text)
+        except ValueError:
+            raise bad_value(key, text) from None
+    changed = config.copy_and_resolve_references()
+    changed.update_from_flattened_dict(values)
+    validate(changed)
+    return changed.lock()
+
+
+def steps_per_epoch(config: ConfigDict, num_images: int) -> int:
+    """Returns the number of optimizer steps in an epoch; the last batch may be smaller."""
+    return math.ceil(num_images / config.batch_size)
+
+
 def validate(config: ConfigDict) -> None:
     """Checks every field of a config.
 

@@ -26,18 +26,17 @@ Exit status: 0 if the network was evaluated, 2 for bad input, 130 for Ctrl-C, 1 
 failure.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from absl import flags
-
-from mnist_flax.cli import command
-from mnist_flax.errors import leave
+from mnist_flax.cli import arguments, exit_status
 
 if TYPE_CHECKING:
-    from mnist_flax.metrics import Evaluation
+    from mnist_flax.metrics import Scores
     from mnist_flax.trained.loading import Trained
 
 
@@ -50,36 +49,36 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return command.run(argv, __doc__, _define_flags, _run)
+    return exit_status.run(argv, __doc__, _add_flags, _run)
 
 
-def _run(values: flags.FlagValues, rest: list[str]) -> None:
-    command.no_arguments(rest)
+def _run(args: argparse.Namespace) -> None:
     # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import input_pipeline, metrics
+    from mnist_flax import inference, input_pipeline, metrics
     from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
 
     compilation_cache.enable()
-    run = loading.choose(values.workdir, values.weights)
+    run = loading.choose(args.workdir, args.weights)
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
     logits = loading.logits(run, test.images)
-    plain = metrics.evaluate(metrics.log_softmax(logits), test.labels)
-    metrics.warn_if_not_as_recorded(run, plain)
+    plain = metrics.score(metrics.log_probabilities(logits), test.labels)
+    loading.warn_if_not_as_recorded(run, plain)
     augmented = None
-    if values.tta:
-        probabilities = metrics.augmented_log_probabilities(run, test.images)
-        augmented = metrics.evaluate(probabilities, test.labels)
-    network = values.workdir or values.weights
-    if values.json:
+    if args.tta:
+        predict = partial(loading.logits, run)
+        probabilities = inference.augmented_log_probabilities(predict, test.images)
+        augmented = metrics.score(probabilities, test.labels)
+    network = args.workdir or args.weights
+    if args.json:
         print(json.dumps(_record(network, run, plain, augmented)))
     else:
         print(_table(network, run, plain, augmented))
 
 
 def _record(
-    network: str, run: "Trained", plain: "Evaluation", augmented: "Evaluation | None"
+    network: str, run: "Trained", plain: "Scores", augmented: "Scores | None"
 ) -> dict[str, Any]:
     """What --json prints."""
     record = {
@@ -93,7 +92,7 @@ def _record(
     return record | ({"tta": _figures(augmented)} if augmented else {})
 
 
-def _figures(found: "Evaluation") -> dict[str, Any]:
+def _figures(found: "Scores") -> dict[str, Any]:
     from mnist_flax.metrics import wilson_interval
 
     counts = [(int(row.sum()), int(row[digit])) for digit, row in enumerate(found.confusion)]
@@ -115,9 +114,7 @@ def _figures(found: "Evaluation") -> dict[str, Any]:
     }
 
 
-def _table(
-    network: str, run: "Trained", plain: "Evaluation", augmented: "Evaluation | None"
-) -> str:
+def _table(network: str, run: "Trained", plain: "Scores", augmented: "Scores | None") -> str:
     """What is printed without --json: a column of figures, or two."""
     known = f" after epoch {run.epoch} of {run.config.num_epochs}" if run.epoch else ""
     columns = [_figures(found) for found in (plain, augmented) if found]
@@ -155,11 +152,13 @@ def _class(figures: dict[str, Any]) -> str:
     return f"{figures['accuracy']:.2%} ({figures['correct']} of {figures['images']})"
 
 
-def _define_flags(values: flags.FlagValues) -> None:
-    command.define_network(values)
-    flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
-    flags.DEFINE_bool("tta", False, "Add the figures with test-time augmentation.", values)
+def _add_flags(parser: arguments.Parser) -> None:
+    parser.add_network()
+    parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
+    parser.add_argument(
+        "--tta", action="store_true", help="add the figures with test-time augmentation"
+    )
 
 
 if __name__ == "__main__":
-    leave(main(sys.argv[1:]))
+    exit_status.leave(main(sys.argv[1:]))

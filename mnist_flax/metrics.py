@@ -1,22 +1,15 @@
-"""How good a network's answers are: accuracy, loss, calibration, and how sure that is.
+"""Scores a network's answers: accuracy, loss, calibration, intervals, and the target.
 
-Everything here starts from log-probabilities, float64[N,10], and labels, int[N].
+Everything here is counted from whole images, in NumPy.
 """
 
-import itertools
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from mnist_flax import errors
-
-if TYPE_CHECKING:
-    from mnist_flax.trained.loading import Trained
-
 BINS = 15
-# Of a normal distribution, 95 % lies within so many standard deviations.
-_Z = 1.959963984540054
 
 
 class Bin(NamedTuple):
@@ -33,8 +26,8 @@ class Bin(NamedTuple):
     accuracy: float
 
 
-class Evaluation(NamedTuple):
-    """What a network is worth on a set of images.
+class Scores(NamedTuple):
+    """How good a network is on a set of images.
 
     Attributes:
       confusion: int[10,10], how often a digit (row) was taken for a digit (column).
@@ -73,8 +66,8 @@ class Evaluation(NamedTuple):
         return sum(b.size * abs(b.accuracy - b.confidence) for b in full) / self.size
 
 
-def evaluate(log_probabilities: np.ndarray, labels: np.ndarray) -> Evaluation:
-    """Compares answers with the truth.
+def score(log_probabilities: np.ndarray, labels: np.ndarray) -> Scores:
+    """Compares log-probabilities with the labels.
 
     Args:
       log_probabilities: float64[N,10], N from 1. Of equal ones, the smaller digit counts.
@@ -97,30 +90,24 @@ def evaluate(log_probabilities: np.ndarray, labels: np.ndarray) -> Evaluation:
             else Bin(0, math.nan, math.nan)
         )
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()
-    return Evaluation(confusion, float(loss), bins)
+    return Scores(confusion, float(loss), bins)
 
 
-def warn_if_not_as_recorded(run: "Trained", found: Evaluation) -> None:
-    """Prints a warning if the run itself counted another number of right answers.
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Converts logits, float[N,10], to log-probabilities, float64[N,10]."""
+    # SciPy takes a second to import.
+    from scipy.special import log_softmax
 
-    On another device or with other versions, logits that are nearly equal may change places.
-    """
-    if not run.history:
-        return
-    recorded = round(run.history[-1]["test_accuracy"] * found.size)
-    if recorded != found.correct:
-        errors.warn(
-            f"the run had {recorded} of {found.size} right after epoch {run.epoch}, here it "
-            f"has {found.correct}: another device, other versions or other data"
-        )
+    result: np.ndarray = log_softmax(logits.astype(np.float64), axis=1)
+    return result
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % score interval of a share.
+    """Computes the 95 % score interval of a share.
 
     Unlike the textbook's p ± 1.96 s it stays within 0 and 1, and holds for shares near 1:
-    equation 4 of Brown, Cai and DasGupta, Interval Estimation for a Binomial Proportion, 2001
-    (https://doi.org/10.1214/ss/1009213286); Wilson, 1927.
+    Wilson 1927; equation 4 of Brown, Cai and DasGupta, Interval Estimation for a Binomial
+    Proportion, 2001 (https://doi.org/10.1214/ss/1009213286).
 
     Args:
       correct: 0 to count.
@@ -129,53 +116,33 @@ def wilson_interval(correct: int, count: int) -> tuple[float, float]:
     Returns:
       Its ends, 0 to 1.
     """
-    share, z2 = correct / count, _Z**2
-    centre = (correct + z2 / 2) / (count + z2)
-    half = (
-        _Z * math.sqrt(count) / (count + z2) * math.sqrt(share * (1 - share) + z2 / (4 * count))
-    )
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # SciPy takes a second to import.
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, count).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities float64[N,10] of logits float[N,10]."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return result
+def count_correct(accuracy: float, count: int) -> int:
+    """Recovers the number of right answers from an accuracy that was rounded to float32."""
+    return round(accuracy * count)
 
 
-def shifted(images: np.ndarray) -> list[np.ndarray]:
-    """The images moved by -1, 0 and 1 pixels across and down; black comes in.
+def meets_target(correct: int, count: int, target: float) -> bool:
+    """Says whether a number of right answers meets a target accuracy, 0 to 1.
+
+    A count is compared, and within rounding: 9,940 of 10,000 meet 0.994.
+    """
+    return correct >= target * count - 1e-6
+
+
+def first_epoch_at_target(correct: Sequence[int], count: int, target: float) -> int | None:
+    """Finds the first epoch, from 1, that meets a target; None if none does.
 
     Args:
-      images: uint8[N,28,28].
-
-    Returns:
-      Nine times uint8[N,28,28].
+      correct: the number of right answers after each epoch.
+      count: the number of test images.
+      target: an accuracy, 0 to 1.
     """
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    height, width = images.shape[1:]
-    return [
-        padded[:, y : y + height, x : x + width]
-        for y, x in itertools.product(range(3), repeat=2)
-    ]
-
-
-def augmented_log_probabilities(run: "Trained", images: np.ndarray) -> np.ndarray:
-    """Test-time augmentation by translation only: the mean probabilities over `shifted`.
-
-    Args:
-      run: the network.
-      images: uint8[N,28,28].
-
-    Returns:
-      float64[N,10].
-
-    Raises:
-      UserError: see trained.logits.
-    """
-    from mnist_flax.trained import loading
-
-    views = [log_softmax(loading.logits(run, view)) for view in shifted(images)]
-    mean: np.ndarray = np.logaddexp.reduce(views) - math.log(len(views))
-    return mean
+    epochs = enumerate(correct, 1)
+    return next((epoch for epoch, n in epochs if meets_target(n, count, target)), None)

@@ -1,4 +1,10 @@
-"""What one batch does: the training state, a step of training, a step of evaluation."""
+"""Defines all that is traced: a training step, an epoch of them, and a test.
+
+From the inside out: `train_step` is one step of the optimizer on a batch that is ready;
+`train_on_indices` gathers and augments that batch first; `full_steps` and `last_step` are the
+loop over an epoch, whose order `start_epoch` draws. `eval_epoch` tests. Everything here is a
+pure function of arrays; `programs` compiles them.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,18 +12,23 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from clu import metrics as clu_metrics
 from jax import lax
 from ml_collections import ConfigDict
 
 from mnist_flax import augment, models
+from mnist_flax.config import steps_per_epoch
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 
-# Test images at a time; their number changes no figure, as each image counts by itself.
+# Test images at a time. It changes no figure, as each image counts by itself.
 EVAL_BATCH = 500
+
+# Stands for "none" where a step is expected.
+NO_STEP = np.int32(2**31 - 1)
 
 
 class TrainState(NamedTuple):
@@ -36,6 +47,24 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
 
 
+class Recipe(NamedTuple):
+    """What a config says about training, built once and handed to every function that needs it.
+
+    Attributes:
+      model: the network.
+      optimizer: the optimizer, which has the learning rate in it.
+      learning_rate_fn: the learning rate by step, from 0.
+      augment: the config's group `augment`.
+      batch_size: images in a step.
+    """
+
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    learning_rate_fn: optax.Schedule
+    augment: ConfigDict
+    batch_size: int
+
+
 @flax.struct.dataclass
 class Metrics(clu_metrics.Collection):
     """Sums over the images seen, so that every image counts the same in any batch."""
@@ -44,26 +73,69 @@ class Metrics(clu_metrics.Collection):
     accuracy: clu_metrics.Accuracy
 
 
+class EpochState(NamedTuple):
+    """What goes from step to step within an epoch.
+
+    Attributes:
+      train: the training state.
+      metrics: over the images of this epoch so far, as each was seen in training.
+      last_loss: float32 mean loss of the last step.
+      learning_rate: float32, of the last step.
+      first_non_finite: int32, the first step of the run with a loss that was not finite;
+        NO_STEP if there was none.
+    """
+
+    train: TrainState
+    metrics: Metrics
+    last_loss: jax.Array
+    learning_rate: jax.Array
+    first_non_finite: jax.Array
+
+
 def create_model(config: ConfigDict) -> models.ConvNet:
-    """The network of a config."""
+    """Makes the network of a config."""
     return models.ConvNet(**config.model)
+
+
+def create_recipe(config: ConfigDict, num_images: int = 60_000) -> Recipe:
+    """Builds the network, the optimizer and its schedule from a config.
+
+    Args:
+      config: a valid config.
+      num_images: size of the training split, to count the schedule's epochs in steps.
+    """
+    learning_rate_fn = create_learning_rate_fn(config, steps_per_epoch(config, num_images))
+    optimizer = create_optimizer(config, learning_rate_fn)
+    return Recipe(
+        create_model(config), optimizer, learning_rate_fn, config.augment, config.batch_size
+    )
 
 
 def create_train_state(
     key: jax.Array, config: ConfigDict, num_images: int = 60_000
 ) -> TrainState:
-    """A network with fresh weights, and an optimizer that has seen nothing.
+    """Makes a network with fresh weights, and an optimizer that has taken no step.
 
     Args:
       key: PRNG key of the weights.
-      config: uses model, optimizer, learning_rate, schedule, num_epochs and batch_size.
-      num_images: size of the training split, to count the schedule's epochs in steps.
+      config: a valid config.
+      num_images: size of the training split.
     """
-    variables = create_model(config).init(key, jnp.zeros((1, 28, 28, 1)), train=False)
+    return init_state(key, create_recipe(config, num_images))
+
+
+def init_state(key: jax.Array, recipe: Recipe) -> TrainState:
+    """Draws the weights of a network, and makes the state of its optimizer.
+
+    Args:
+      key: PRNG key of the weights.
+      recipe: what to train.
+    """
+    variables = recipe.model.init(key, jnp.zeros((1, 28, 28, 1)), train=False)
     params, batch_stats = variables["params"], variables["batch_stats"]
-    learning_rate_fn = create_learning_rate_fn(config, -(-num_images // config.batch_size))
-    opt_state = create_optimizer(config, learning_rate_fn).init(params)
-    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state)
+    return TrainState(
+        jnp.zeros((), jnp.int32), params, batch_stats, recipe.optimizer.init(params)
+    )
 
 
 def train_step(
@@ -75,7 +147,7 @@ def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One step of the optimizer.
+    """Takes one step of the optimizer.
 
     Args:
       state: the training state.
@@ -108,6 +180,93 @@ def train_step(
     return TrainState(state.step + 1, params, batch_stats, opt_state), outputs
 
 
+def train_on_indices(
+    epoch: EpochState, split: DeviceSplit, indices: jax.Array, key: jax.Array, recipe: Recipe
+) -> EpochState:
+    """Gathers a batch, augments it, takes a step and adds up the metrics.
+
+    Args:
+      epoch: the epoch so far.
+      split: the training split, on the devices.
+      indices: int[N], the images of the batch.
+      key: PRNG key of this step.
+      recipe: what to train.
+    """
+    augment_key, dropout_key = jax.random.split(key)
+    with jax.named_scope("augment"):
+        images, labels = sharding.take(split, indices)
+        draws = augment.sample_params(augment_key, len(indices), recipe.augment)
+        images = augment.apply(images, draws, crop_size=recipe.augment.crop_size)
+    state, outputs = train_step(
+        epoch.train,
+        augment.normalize(images),
+        labels,
+        dropout_key,
+        model=recipe.model,
+        optimizer=recipe.optimizer,
+    )
+    loss = outputs["loss"].mean()
+    return EpochState(
+        state,
+        epoch.metrics.merge(Metrics.single_from_model_output(labels=labels, **outputs)),
+        loss,
+        jnp.asarray(recipe.learning_rate_fn(epoch.train.step), jnp.float32),
+        jnp.where(
+            jnp.isfinite(loss),
+            epoch.first_non_finite,
+            jnp.minimum(epoch.first_non_finite, state.step),
+        ),
+    )
+
+
+def start_epoch(
+    state: TrainState, key: jax.Array, epoch: jax.Array, num_images: int
+) -> tuple[EpochState, jax.Array, jax.Array]:
+    """Draws an epoch's order.
+
+    Args:
+      state: the training state.
+      key: the run's root key.
+      epoch: from 1; 0 belongs to the initial weights.
+      num_images: size of the training split.
+
+    Returns:
+      The epoch's state; int32[num_images], the order; the key that each step folds for itself.
+    """
+    order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
+    order = jax.random.permutation(order_key, num_images)
+    zero = jnp.zeros((), jnp.float32)
+    return EpochState(state, Metrics.empty(), zero, zero, jnp.array(NO_STEP)), order, step_key
+
+
+def full_steps(
+    epoch: EpochState,
+    split: DeviceSplit,
+    order: jax.Array,
+    key: jax.Array,
+    start: jax.Array,
+    stop: jax.Array,
+    recipe: Recipe,
+) -> EpochState:
+    """Takes steps start to stop - 1 of an epoch, each with a whole batch."""
+
+    def body(step: jax.Array, epoch: EpochState) -> EpochState:
+        first = step * recipe.batch_size
+        indices = lax.dynamic_slice_in_dim(order, first, recipe.batch_size)
+        return train_on_indices(epoch, split, indices, jax.random.fold_in(key, step), recipe)
+
+    return lax.fori_loop(start, stop, body, epoch)
+
+
+def last_step(
+    epoch: EpochState, split: DeviceSplit, order: jax.Array, key: jax.Array, recipe: Recipe
+) -> EpochState:
+    """Takes the step on what is left of an epoch's images, fewer than a batch."""
+    steps = len(order) // recipe.batch_size
+    indices = order[steps * recipe.batch_size :]
+    return train_on_indices(epoch, split, indices, jax.random.fold_in(key, steps), recipe)
+
+
 def eval_step(
     state: TrainState,
     images: jax.Array,
@@ -116,7 +275,7 @@ def eval_step(
     *,
     model: nn.Module,
 ) -> Metrics:
-    """Metrics of a batch without augmentation or dropout.
+    """Computes the metrics of a batch, without augmentation or dropout.
 
     Args:
       state: the training state.
@@ -133,9 +292,9 @@ def eval_step(
     )
 
 
-def evaluate(state: TrainState, split: DeviceSplit, config: ConfigDict) -> Metrics:
-    """Metrics of a split on the devices; every image counts exactly once."""
-    model, devices = create_model(config), sharding.num_devices()
+def eval_epoch(state: TrainState, split: DeviceSplit, model: nn.Module) -> Metrics:
+    """Computes the metrics of a split on the devices; every image counts exactly once."""
+    devices = sharding.num_devices()
     size = -(-EVAL_BATCH // devices) * devices
 
     def body(i: jax.Array, metrics: Metrics) -> Metrics:

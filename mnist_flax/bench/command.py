@@ -5,8 +5,9 @@ Examples:
   python -m mnist_flax.bench --json
   python -m mnist_flax.bench --compare torch
 
-With the default config. Everything is measured once a round, in turns, for several rounds:
-read the minimum, and the median beside it; where the two are far apart, the machine was busy.
+Of the default config, or of the one that --config and --config.KEY=VALUE name. Everything is
+measured once a round, in turns, for several rounds: read the minimum, and the median beside
+it; where the two are far apart, the machine was busy.
 
 import          all that a training run imports before its first step
 data            reading both splits, once they are prepared
@@ -47,10 +48,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import mnist_flax
-from mnist_flax import config as config_lib
 from mnist_flax.bench import torch_process
 from mnist_flax.bench.torch_process import LAYOUTS, host_threads
-from mnist_flax.errors import UserError, exit_status
+from mnist_flax.cli import arguments, exit_status
+from mnist_flax.errors import UserError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -62,40 +63,32 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _run(argv))
+    return exit_status.run(argv, __doc__, _add_flags, _run)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise UserError(f"{message} (--help lists the flags)")
+def _run(args: argparse.Namespace) -> None:
+    if args.rounds < 1:
+        raise UserError(f"--rounds is {args.rounds}; it must be at least 1")
+    torch_python = args.torch_python if args.compare else None
+    figures = measure(args.config, rounds=args.rounds, torch_python=torch_python)
+    print(json.dumps(figures) if args.json else table(figures))
 
 
-def _run(argv: Sequence[str]) -> None:
-    parser = _Parser(
-        prog="python -m mnist_flax.bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_flags(parser: arguments.Parser) -> None:
+    parser.add_config()
     parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
     parser.add_argument(
         "--compare", choices=["torch"], help="measure PyTorch as well, in turns"
     )
     parser.add_argument(
-        "--torch_python",
+        "--torch-python",
         metavar="PATH",
         default=sys.executable,
         help="the Python that has torch and torchvision, if they are in another environment",
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, help="5; more for a machine that is never quiet"
+        "--rounds", type=int, default=5, help="5 by default; more for a busy machine"
     )
-    args = parser.parse_args(argv)
-    if args.rounds < 1:
-        raise UserError(f"--rounds is {args.rounds}; it must be at least 1")
-    config = config_lib.load(config_lib.default_path())
-    torch_python = args.torch_python if args.compare else None
-    figures = measure(config, rounds=args.rounds, torch_python=torch_python)
-    print(json.dumps(figures) if args.json else table(figures))
 
 
 def measure(

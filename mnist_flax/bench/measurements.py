@@ -18,10 +18,16 @@ from ml_collections import ConfigDict
 from mnist_flax import augment, input_pipeline, model_table
 from mnist_flax.datasets import preparation
 from mnist_flax.ops import compiler_options
-from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
-from mnist_flax.programs import Programs
-from mnist_flax.steps import TrainState, create_model, create_train_state, train_step
+from mnist_flax.programs import Programs, wait
+from mnist_flax.steps import (
+    Recipe,
+    TrainState,
+    create_model,
+    create_recipe,
+    init_state,
+    train_step,
+)
 
 # Training steps in a dispatch. Training itself puts a whole epoch in one, and on CPU a step is
 # faster inside a loop than alone; so few are near enough to single steps, and yet a loop.
@@ -59,7 +65,8 @@ class Measurements:
         ]
         self._train, self._test = jax.block_until_ready(splits)
         self.data_seconds = time.perf_counter() - begin
-        self._programs = Programs(config, self._train, self._test)
+        self._recipe = create_recipe(config, self._train.size)
+        self._programs = Programs(self._recipe, self._train, self._test)
         self.compile_seconds = self._programs.seconds
         self._key = jax.random.key(config.seed)
         self._state = self._programs.create(self._key)
@@ -69,20 +76,18 @@ class Measurements:
     def compile_again(self) -> float:
         """Seconds to have the programs of a run again, from the compilation cache."""
         jax.clear_caches()
-        return Programs(self._config, self._train, self._test).seconds
+        return Programs(self._recipe, self._train, self._test).seconds
 
     def epoch_seconds(self) -> list[float]:
         """The training of one whole epoch: order, augmentation, steps, metrics."""
         self._epochs += 1
         begin = time.perf_counter()
-        epoch = self._programs.train_epoch(self._state, self._key, self._epochs, None)
-        # Exact to half a millisecond; block_until_ready would not let Ctrl-C through.
-        while not epoch.last_loss.is_ready():  # type: ignore[attr-defined]
-            time.sleep(0.0005)
+        epoch = self._programs.train_epoch(self._state, self._key, self._epochs)
+        wait(epoch.last_loss, seconds=0.0005)
         seconds = time.perf_counter() - begin
         self._state = epoch.train
         if not self.peak_memory_mb:
-            jax.block_until_ready(self._programs.evaluate(self._state))
+            jax.block_until_ready(self._programs.eval_epoch(self._state))
             self.peak_memory_mb = _peak_memory_mb()
         return [seconds]
 
@@ -132,15 +137,15 @@ class Measurements:
     @functools.cached_property
     def _run_steps(self) -> Callable[[np.int32], TrainState]:
         images, labels = self._batches
-        program = _jit(partial(_train_steps, config=self._config))
-        state = create_train_state(self._key, self._config)
+        program = _jit(partial(_train_steps, recipe=self._recipe))
+        state = init_state(self._key, self._recipe)
         return lambda count: program(state, images, labels, self._key, count)
 
     @functools.cached_property
     def _run_step(self) -> Callable[[], TrainState]:
         images, labels = (batches[0] for batches in self._batches)
-        program = _jit(partial(_train_step, config=self._config))
-        state = create_train_state(self._key, self._config)
+        program = _jit(partial(_train_step, recipe=self._recipe))
+        state = init_state(self._key, self._recipe)
         return lambda: program(state, images, labels, self._key)
 
     @functools.cached_property
@@ -196,13 +201,11 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _train_step(
-    state: TrainState, images: jax.Array, labels: jax.Array, key: jax.Array, config: ConfigDict
+    state: TrainState, images: jax.Array, labels: jax.Array, key: jax.Array, recipe: Recipe
 ) -> TrainState:
-    """A training step on images that are ready: float32[N,28,28,1]."""
-    optimizer = create_optimizer(config, create_learning_rate_fn(config, 469))
-    return train_step(
-        state, images, labels, key, model=create_model(config), optimizer=optimizer
-    )[0]
+    """Takes a training step on images that are ready: float32[N,28,28,1]."""
+    model, optimizer = recipe.model, recipe.optimizer
+    return train_step(state, images, labels, key, model=model, optimizer=optimizer)[0]
 
 
 def _train_steps(
@@ -211,13 +214,13 @@ def _train_steps(
     labels: jax.Array,
     key: jax.Array,
     count: jax.Array,
-    config: ConfigDict,
+    recipe: Recipe,
 ) -> TrainState:
     """The first `count` steps on as many batches or more, float32[B,N,28,28,1]."""
 
     def body(i: jax.Array, state: TrainState) -> TrainState:
         step_key = jax.random.fold_in(key, i)
-        return _train_step(state, images[i], labels[i], step_key, config)
+        return _train_step(state, images[i], labels[i], step_key, recipe)
 
     return lax.fori_loop(0, count, body, state)
 

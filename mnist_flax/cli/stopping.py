@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM end a command at once, but for what is to be done in one piece.
+"""Ends a command at once at Ctrl-C and SIGTERM, but never in the middle of a step that matters.
 
-Python answers a signal between two of its own instructions, in the main thread: one that waits
-for a compilation, or for the device, answers ten seconds later. So another thread waits for the
-signal, and ends the process.
+Python answers a signal in the main thread, between two of its own instructions: while that
+waits for a compilation or for the device, the answer may take ten seconds. So another thread
+waits for the signal and ends the process.
 """
 
 import contextlib
@@ -15,25 +15,27 @@ from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Whoever holds it finishes what it is at before a signal ends the process.
-in_one_piece = threading.Lock()
-
 
 @contextlib.contextmanager
-def at_once(describe: Callable[[signal.Signals], str]) -> Iterator[None]:
+def at_once(
+    describe: Callable[[signal.Signals], str], in_one_piece: threading.Lock
+) -> Iterator[None]:
     """As long as it lasts, Ctrl-C and SIGTERM end the process with a line on stderr.
 
     The exit status is the shell's own for them: 130 and 143. A signal that the process was
     started to ignore, as a shell starts what runs in the background, stays ignored.
 
     Args:
-        describe: Makes the line; called in another thread, and with `in_one_piece`.
+        describe: Makes the line; it is called in another thread, which has the lock.
+        in_one_piece: A lock; whoever has it finishes before a signal ends the process.
     """
     handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     # Python writes the number of a signal there as soon as it arrives.
     end, begin = os.pipe()
     os.set_blocking(begin, False)
-    thread = threading.Thread(target=_watch, args=(end, handled, describe), daemon=True)
+    thread = threading.Thread(
+        target=_watch, args=(end, handled, describe, in_one_piece), daemon=True
+    )
     thread.start()
     previous_descriptor = signal.set_wakeup_fd(begin, warn_on_full_buffer=False)
     previous = {number: signal.signal(number, _nothing) for number in handled}
@@ -53,7 +55,10 @@ def _nothing(number: int, frame: object) -> None:
 
 
 def _watch(
-    pipe: int, handled: list[signal.Signals], describe: Callable[[signal.Signals], str]
+    pipe: int,
+    handled: list[signal.Signals],
+    describe: Callable[[signal.Signals], str],
+    in_one_piece: threading.Lock,
 ) -> None:
     """Waits for one of some signals; returns when nobody can send one any more."""
     while received := os.read(pipe, 1):

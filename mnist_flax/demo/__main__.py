@@ -2,8 +2,8 @@
 
 import sys
 
+from mnist_flax.cli.exit_status import leave
 from mnist_flax.demo.command import main
-from mnist_flax.errors import leave
 
 if __name__ == "__main__":
     leave(main(sys.argv[1:]))

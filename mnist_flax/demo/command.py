@@ -19,14 +19,13 @@ Exit status: 0 if the page was written, 130 for Ctrl-C, 2 for bad input, 1 for a
 failure. Unless it is 0, nothing is written.
 """
 
+import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-
-from mnist_flax.cli import command
+from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import UserError
 from mnist_flax.runs import files
 
@@ -46,22 +45,19 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return command.run(argv, __doc__, _define_flags, _run)
+    return exit_status.run(argv, __doc__, _add_flags, _run)
 
 
-def _run(values: flags.FlagValues, rest: list[str]) -> None:
-    command.no_arguments(rest)
-    if values.export_dir == "":
-        raise UserError("--export-dir is empty; name a folder")
-    if values.export_dir is not None and values.port is not None:
+def _run(args: argparse.Namespace) -> None:
+    if args.export_dir is not None and args.port is not None:
         raise UserError("--export-dir serves no page, and so takes no --port; leave one out")
-    if values.export_dir is None:
-        _serve(values, PORT if values.port is None else values.port)
+    if args.export_dir is None:
+        _serve(args, PORT if args.port is None else args.port)
     else:
-        _export(values, Path(values.export_dir))
+        _export(args, args.export_dir)
 
 
-def _build(values: flags.FlagValues) -> bytes:
+def _build(args: argparse.Namespace) -> bytes:
     """The page.
 
     Raises:
@@ -71,10 +67,10 @@ def _build(values: flags.FlagValues) -> bytes:
     from mnist_flax.demo import build_page
     from mnist_flax.trained import loading
 
-    return build_page.build(loading.choose(values.workdir, values.weights))
+    return build_page.build(loading.choose(args.workdir, args.weights))
 
 
-def _serve(values: flags.FlagValues, port: int) -> None:
+def _serve(args: argparse.Namespace, port: int) -> None:
     """Serves the page until Ctrl-C.
 
     Raises:
@@ -84,7 +80,7 @@ def _serve(values: flags.FlagValues, port: int) -> None:
     from mnist_flax.demo import http_server
 
     with http_server.Server(port) as server:
-        server.page = _build(values)
+        server.page = _build(args)
         print(f"Draw a digit at http://{http_server.ADDRESS}:{server.port}/ (Ctrl-C ends it)")
         sys.stdout.flush()
         try:
@@ -93,7 +89,7 @@ def _serve(values: flags.FlagValues, port: int) -> None:
             raise KeyboardInterrupt("the page is no longer served") from None
 
 
-def _export(values: flags.FlagValues, folder: Path) -> None:
+def _export(args: argparse.Namespace, folder: Path) -> None:
     """Writes the page into a folder that is new or empty.
 
     Raises:
@@ -108,7 +104,7 @@ def _export(values: flags.FlagValues, folder: Path) -> None:
         files.check_room(folder.parent if fresh else folder, _MAX_BYTES)
     except OSError as error:
         raise _cannot_be_written(folder, error) from None
-    page = _build(values)
+    page = _build(args)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -131,16 +127,11 @@ def _cannot_be_written(folder: Path, error: OSError) -> UserError:
     )
 
 
-def _define_flags(values: flags.FlagValues) -> None:
-    command.define_network(values)
-    flags.DEFINE_integer(
-        "port",
-        None,
-        f"Where the page is served; 0 for any port that is free. {PORT} if not given.",
-        lower_bound=0,
-        upper_bound=65535,
-        flag_values=values,
+def _add_flags(parser: arguments.Parser) -> None:
+    parser.add_network()
+    parser.add_argument(
+        "--port",
+        type=int,
+        help=f"where the page is served, 0 for any free port; {PORT} by default",
     )
-    flags.DEFINE_string(
-        "export_dir", None, "A new or empty folder, to write the page into.", values
-    )
+    parser.add_path("--export-dir", "a new or empty folder, to write the page into")

@@ -1,17 +1,11 @@
 """What a network answers, for the files of an export to be compared with."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, models
+from mnist_flax import augment, inference, models
 from mnist_flax.trained import loading
-
-# Images at a time.
-_BATCH = 500
 
 
 def logits(run: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -30,7 +24,9 @@ def logits(run: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
     config = type(run.config)(run.config.to_dict())
     config.model.dtype = "float32"
     in_float32 = run._replace(config=config)
-    rounded = in_batches(lambda batch: loading.logits(in_float32, batch), images)
+    # A GPU or TPU rounds the factors of JAX's products to fewer bits unless it is asked not to.
+    with jax.default_matmul_precision("highest"):
+        rounded = loading.logits(in_float32, images)
     # A TPU has no float64.
     with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
         model = models.ConvNet(dtype=jnp.float64, architecture=config.model.architecture)
@@ -40,12 +36,4 @@ def logits(run: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
         def apply(batch: jax.Array) -> jax.Array:
             return jnp.asarray(model.apply(variables, augment.normalize(batch), train=False))
 
-        return {"float32": rounded, "float64": in_batches(apply, images)}
-
-
-def in_batches(program: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
-    """The logits [N,10] that a program gives for uint8[N,28,28], a batch at a time."""
-    starts = range(0, len(images), _BATCH)
-    # A GPU or TPU rounds the factors of JAX's products to fewer bits unless it is asked not to.
-    with jax.default_matmul_precision("highest"):
-        return np.concatenate([np.asarray(program(images[i : i + _BATCH])) for i in starts])
+        return {"float32": rounded, "float64": inference.in_batches(apply, images)}

@@ -1,5 +1,6 @@
-"""One digit under each augmentation of a config, through its whole range."""
+"""Shows one digit under each augmentation of a config, through its whole range."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,8 @@ from ml_collections import ConfigDict
 
 from mnist_flax import augment
 from mnist_flax.augment import AugmentParams
+from mnist_flax.plots.sheet import canvas, finish, put_image, put_text
+from mnist_flax.plots.themes import Theme
 
 # Images in a row: odd, so that the middle of a range is one of them.
 _COLUMNS = 5
@@ -92,6 +95,26 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
     return [
         Row(name, captions, part) for (name, captions, _), part in zip(rows, parts, strict=True)
     ]
+
+
+def draw_augmentations(rows: Sequence[Row], theme: Theme) -> bytes:
+    """Draws one digit under each augmentation.
+
+    Args:
+      rows: from `augment_sheet`.
+      theme: the colours.
+    """
+    side, gap, title, caption = 96, 10, 30, 22
+    step = title + side + caption + 6
+    figure, axes = canvas(len(rows) * step, theme)
+    for number, row in enumerate(rows):
+        top = number * step + title
+        put_text(axes, gap, top - 12, row.name, theme.text, 11, weight="bold")
+        for i, (image, words) in enumerate(zip(row.images, row.captions, strict=True)):
+            left = gap + i * (side + gap)
+            put_image(axes, image, left, top, side)
+            put_text(axes, left, top + side + 11, words, theme.faint_text, 9.5)
+    return finish(figure, axes, len(rows) * step)
 
 
 def _signed(number: float) -> str:

@@ -1,45 +1,17 @@
-"""The figures of a report but for the curves, each a PNG for one theme.
+"""Draws what a network answers and looks for: confusion, calibration, filters.
 
-They are 1080 pixels wide, or twice what they measure on a page.
+Each picture is a PNG for one theme, 1080 pixels wide or twice what it measures on a page.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mnist_flax.metrics import BINS, Bin, wilson_interval
-from mnist_flax.plots.augmentations import Row
+from mnist_flax.plots.sheet import DPI, canvas, finish, put_outline, put_text
 from mnist_flax.plots.themes import Theme, png, readable, style
-
-# More would make a picture that few programs open.
-MOST_MISTAKES = 400
-
-_WIDTH = 540
-_DPI = 200
-
-
-class Mistake(NamedTuple):
-    """A test image that was taken for another digit.
-
-    Attributes:
-      place: in the test split, from 0.
-      image: uint8[28,28].
-      label: the digit that it is.
-      prediction: the digit that it was taken for.
-      probability: of the prediction, 0 to 1.
-      label_probability: of the label, 0 to 1.
-    """
-
-    place: int
-    image: np.ndarray
-    label: int
-    prediction: int
-    probability: float
-    label_probability: float
 
 
 def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
@@ -49,7 +21,7 @@ def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
       confusion: int[10,10]; rows are labels, columns predictions.
       theme: the colours.
     """
-    figure = Figure((5.4, 5.4), dpi=_DPI, layout="constrained", facecolor=theme.surface)
+    figure = Figure((5.4, 5.4), dpi=DPI, layout="constrained", facecolor=theme.surface)
     axes = figure.subplots()
     wrong = confusion - np.diag(np.diag(confusion))
     most = max(1, wrong.max())
@@ -144,11 +116,11 @@ def draw_filters(kernel: np.ndarray, responses: np.ndarray, theme: Theme) -> byt
     columns, side, gap, caption = 4, 112, 18, 24
     step = 2 * side + 2 * gap + caption
     rows = -(-kernel.shape[-1] // columns)
-    figure, axes = _canvas(rows * step, theme)
+    figure, axes = canvas(rows * step, theme)
     for i in range(kernel.shape[-1]):
         row, column = divmod(i, columns)
         left, top = gap + column * (side + gap), row * step + caption
-        _text(axes, left, top - 10, f"filter {i + 1}", theme.faint_text, 10)
+        put_text(axes, left, top - 10, f"filter {i + 1}", theme.faint_text, 10)
         for below, values in ((0, kernel[..., i]), (side + 6, responses[..., i])):
             most = np.abs(values).max() or 1
             extent = (left, left + side, top + below + side, top + below)
@@ -161,104 +133,5 @@ def draw_filters(kernel: np.ndarray, responses: np.ndarray, theme: Theme) -> byt
                 extent=extent,
                 aspect="auto",
             )
-            _outline(axes, extent, theme)
-    return _finish(figure, axes, rows * step)
-
-
-def draw_augmentations(rows: Sequence[Row], theme: Theme) -> bytes:
-    """Draws one digit under each augmentation.
-
-    Args:
-      rows: of augment_sheet.augment_sheet.
-      theme: the colours.
-    """
-    side, gap, title, caption = 96, 10, 30, 22
-    step = title + side + caption + 6
-    figure, axes = _canvas(len(rows) * step, theme)
-    for number, row in enumerate(rows):
-        top = number * step + title
-        _text(axes, gap, top - 12, row.name, theme.text, 11, weight="bold")
-        for i, (image, words) in enumerate(zip(row.images, row.captions, strict=True)):
-            left = gap + i * (side + gap)
-            _image(axes, image, left, top, side)
-            _text(axes, left, top + side + 11, words, theme.faint_text, 9.5)
-    return _finish(figure, axes, len(rows) * step)
-
-
-def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme) -> bytes:
-    """Draws the test images that were taken for another digit, the first MOST_MISTAKES.
-
-    Args:
-      mistakes: in the order to show them.
-      theme: the colours.
-    """
-    columns, side, gap, caption, title = 6, 76, 12, 34, 40
-    shown = mistakes[:MOST_MISTAKES]
-    height = title + -(-len(shown) // columns) * (side + caption) + gap
-    figure, axes = _canvas(height, theme)
-    words = f"{len(mistakes):,} mistakes: the digit → the answer, and its probability"
-    if len(shown) < len(mistakes):
-        words = f"The first {len(shown)} of {words}"
-    _text(axes, gap, title / 2, words, theme.text, 9, weight="bold")
-    for i, mistake in enumerate(shown):
-        row, column = divmod(i, columns)
-        left, top = gap + column * (side + gap), title + row * (side + caption)
-        _image(axes, mistake.image, left, top, side)
-        answer = f"{mistake.label} → {mistake.prediction}"
-        line = top + side + 11
-        _text(axes, left, line, answer, theme.text, 8.5, weight="bold")
-        # Down to a tenth of a percent: none is certain.
-        probability = f"{min(mistake.probability, 0.999):.1%}"
-        _text(axes, left + side, line, probability, theme.faint_text, 7.5, "right")
-    return _finish(figure, axes, height)
-
-
-def _canvas(height: float, theme: Theme) -> tuple[Figure, Axes]:
-    """A figure that is measured in the pixels of a page, from its upper left corner."""
-    size = (2 * _WIDTH / _DPI, 2 * height / _DPI)
-    figure = Figure(size, dpi=_DPI, facecolor=theme.surface)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.axis("off")
-    return figure, axes
-
-
-def _finish(figure: Figure, axes: Axes, height: float) -> bytes:
-    # imshow moves the limits.
-    axes.set_xlim(0, _WIDTH)
-    axes.set_ylim(height, 0)
-    return png(figure)
-
-
-def _image(axes: Axes, image: np.ndarray, left: float, top: float, side: float) -> None:
-    axes.imshow(
-        image,
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-        interpolation="nearest",
-        extent=(left, left + side, top + side, top),
-        aspect="auto",
-    )
-
-
-def _outline(axes: Axes, extent: tuple[float, float, float, float], theme: Theme) -> None:
-    left, right, bottom, top = extent
-    axes.plot(
-        [left, right, right, left, left],
-        [top, top, bottom, bottom, top],
-        color=theme.train,
-        linewidth=0.7,
-    )
-
-
-def _text(
-    axes: Axes,
-    x: float,
-    y: float,
-    words: str,
-    color: str,
-    size: float,
-    ha: str = "left",
-    weight: str = "normal",
-) -> None:
-    axes.text(x, y, words, color=color, size=size, ha=ha, va="center", weight=weight)
+            put_outline(axes, extent, theme)
+    return finish(figure, axes, rows * step)

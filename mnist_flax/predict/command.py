@@ -21,7 +21,7 @@ Exit status: 0 if all images were answered, 2 for bad input, 130 for Ctrl-C, 1 f
 failure.
 """
 
-import contextlib
+import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -29,11 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 from mnist_flax import errors
-from mnist_flax.cli import command
-from mnist_flax.errors import UserError, shown
+from mnist_flax.cli import arguments, exit_status
+from mnist_flax.errors import UserError, printable
 from mnist_flax.runs import files
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -48,35 +47,37 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return command.run(argv, __doc__, _define_flags, _run)
+    return exit_status.run(argv, __doc__, _add_flags, _run)
 
 
-def _run(values: flags.FlagValues, arguments: list[str]) -> None:
-    if not arguments:
+def _run(args: argparse.Namespace) -> None:
+    if not args.images:
         raise UserError("no image is given; name image files, or a folder of them")
-    preview = Path(values.save_preview) if values.save_preview is not None else None
+    preview: Path | None = args.save_preview
     if preview:
-        _check_output(preview)
-    paths = _image_files(arguments)
-    # JAX takes a second to import: bad input has had its answer by now.
+        _check_preview(preview)
+    paths = _image_files(args.images)
+    # JAX and SciPy take a second to import: bad input has been answered before that.
+    from scipy.special import softmax
+
     from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
 
     compilation_cache.enable()
-    run = loading.choose(values.workdir, values.weights)
+    run = loading.choose(args.workdir, args.weights)
     images, problems = _read(paths)
     good = [path for path in paths if path in images]
     seen = np.array([images[path] for path in good], np.uint8).reshape(-1, 28, 28)
-    probabilities = _softmax(loading.logits(run, seen))
+    probabilities = softmax(loading.logits(run, seen).astype(np.float64), axis=1)
     answers = dict(zip(good, probabilities, strict=True))
-    if values.json:
+    if args.json:
         print(json.dumps([_record(path, answers, problems) for path in paths]))
     elif good:
         print(_table(answers))
     if preview and good:
         from mnist_flax.plots.predictions import draw_preview
 
-        names = [shown(path.name) for path in good]
+        names = [printable(path.name) for path in good]
         files.replace(preview, draw_preview(seen, probabilities, names))
     if len(problems) == 1:
         raise UserError(*problems.values())
@@ -129,13 +130,6 @@ def _read(paths: list[Path]) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
     return good, problems
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities float64[N,10] of logits float32[N,10]."""
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    shares: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
-    return shares
-
-
 def _best_two(shares: np.ndarray) -> list[tuple[int, float]]:
     """The likeliest digit and the runner-up, each with its probability."""
     return [(int(digit), float(shares[digit])) for digit in np.argsort(-shares)[:2]]
@@ -160,7 +154,7 @@ def _record(
 
 def _table(answers: dict[Path, np.ndarray]) -> str:
     """A line a file."""
-    names = [shown(str(path)) for path in answers]
+    names = [printable(str(path)) for path in answers]
     width = max(map(len, ["file", *names]))
     lines = [f"{'file':{width}}  digit  probability  runner-up  probability"]
     for name, shares in zip(names, answers.values(), strict=True):
@@ -172,25 +166,17 @@ def _table(answers: dict[Path, np.ndarray]) -> str:
     return "\n".join(lines)
 
 
-def _check_output(path: Path) -> None:
-    """Raises UserError if a file is there already, or none can be made."""
+def _check_preview(path: Path) -> None:
+    """Raises UserError if a file is there already, cannot be made, or is not a .png."""
     if path.suffix.lower() != ".png":
         raise UserError(f"--save-preview {path} must end in .png, which it will be")
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            path.lstat()
-            raise UserError(f"--save-preview {path} exists already; remove it, or name another")
-        files.check_room(path.parent, 2**20)
-    except OSError as error:
-        raise UserError(
-            f"--save-preview {path} cannot be written ({error.strerror}); name a file in a "
-            "folder that is there, may be written and has room"
-        ) from None
+    files.check_new_file("--save-preview", path, 2**20)
 
 
-def _define_flags(values: flags.FlagValues) -> None:
-    command.define_network(values)
-    flags.DEFINE_bool("json", False, "Print one line of JSON, no table.", values)
-    flags.DEFINE_string(
-        "save_preview", None, "A .png file to make, of what the network sees.", values
+def _add_flags(parser: arguments.Parser) -> None:
+    parser.add_network()
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="image files, or folders of them"
     )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
+    parser.add_path("--save-preview", "a .png file to make, of what the network sees")

@@ -17,10 +17,10 @@ import mnist_flax
 from mnist_flax import augment, input_pipeline, metrics, model_table
 from mnist_flax import config as config_lib
 from mnist_flax.input_pipeline import Split
-from mnist_flax.metrics import Evaluation, wilson_interval
+from mnist_flax.metrics import Scores, wilson_interval
 from mnist_flax.plots import curves, diagnostics
-from mnist_flax.plots.augmentations import augment_sheet
-from mnist_flax.plots.diagnostics import Mistake
+from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
+from mnist_flax.plots.mistakes import Mistake, draw_mistakes
 from mnist_flax.plots.themes import DARK, LIGHT, Theme
 from mnist_flax.steps import create_model
 from mnist_flax.trained import loading
@@ -60,9 +60,9 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
     """
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
-    answers = metrics.log_softmax(loading.logits(run, test.images))
-    found = metrics.evaluate(answers, test.labels)
-    metrics.warn_if_not_as_recorded(run, found)
+    answers = metrics.log_probabilities(loading.logits(run, test.images))
+    found = metrics.score(answers, test.labels)
+    loading.warn_if_not_as_recorded(run, found)
     mistakes = _mistakes(test, np.exp(answers))
     layers = model_table.list_layers(create_model(config))
     light, dark = (_draw(run, found, mistakes, test, theme) for theme in (LIGHT, DARK))
@@ -119,7 +119,7 @@ def _mistakes(test: Split, probabilities: np.ndarray) -> list[Mistake]:
 
 
 def _draw(
-    run: Trained, found: Evaluation, mistakes: list[Mistake], test: Split, theme: Theme
+    run: Trained, found: Scores, mistakes: list[Mistake], test: Split, theme: Theme
 ) -> dict[str, bytes]:
     """All figures for one theme."""
     # A digit with straight and round strokes shows most; any will do.
@@ -136,14 +136,12 @@ def _draw(
         "confusion": diagnostics.draw_confusion(found.confusion, theme),
         "reliability": diagnostics.draw_reliability(found.bins, theme),
         "filters": diagnostics.draw_filters(kernel, np.stack(responses, axis=-1), theme),
-        "augmentations": diagnostics.draw_augmentations(
-            augment_sheet(digit, run.config), theme
-        ),
-        "mistakes": diagnostics.draw_mistakes(mistakes, theme),
+        "augmentations": draw_augmentations(augment_sheet(digit, run.config), theme),
+        "mistakes": draw_mistakes(mistakes, theme),
     }
 
 
-def _alternatives(run: Trained, found: Evaluation, mistakes: list[Mistake]) -> dict[str, str]:
+def _alternatives(run: Trained, found: Scores, mistakes: list[Mistake]) -> dict[str, str]:
     """What each figure on the page shows, for who does not see it."""
     first, last = run.history[0], run.history[-1]
     epochs = f"by epoch, from {first['epoch']} to {last['epoch']}"
@@ -173,7 +171,7 @@ def _alternatives(run: Trained, found: Evaluation, mistakes: list[Mistake]) -> d
     }
 
 
-def _verdict(run: Trained, found: Evaluation) -> dict[str, Any]:
+def _verdict(run: Trained, found: Scores) -> dict[str, Any]:
     """Whether and when the target was reached; counts are compared, as in summary.json."""
     needed = run.config.target_accuracy * found.size - 1e-6
     rights = [round(line["test_accuracy"] * found.size) for line in run.history]
@@ -191,7 +189,7 @@ def _verdict(run: Trained, found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _classes(found: Evaluation) -> list[dict[str, Any]]:
+def _classes(found: Scores) -> list[dict[str, Any]]:
     """A row for each digit; None where there is nothing to divide by."""
     rows = []
     for digit, row in enumerate(found.confusion):

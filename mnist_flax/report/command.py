@@ -16,14 +16,13 @@ Exit status: 0 if the report was written, 2 for bad input, 130 for Ctrl-C, 1 for
 failure.
 """
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
-from mnist_flax.cli import command
+from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import UserError
 from mnist_flax.runs import files
 
@@ -40,14 +39,13 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return command.run(argv, __doc__, _define_flags, _run)
+    return exit_status.run(argv, __doc__, _add_flags, _run)
 
 
-def _run(values: flags.FlagValues, rest: list[str]) -> None:
-    command.no_arguments(rest)
-    if not values.workdir:
+def _run(args: argparse.Namespace) -> None:
+    if not args.workdir:
         raise UserError("--workdir is missing; name the folder of a run")
-    workdir = Path(values.workdir)
+    workdir: Path = args.workdir
     page, folder = workdir / "report.html", workdir / "report"
     _check_output(page, folder)
     # JAX takes a second to import: bad input has had its answer by now.
@@ -117,5 +115,5 @@ def _summary(workdir: Path) -> dict[str, Any]:
         ) from None
 
 
-def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("workdir", None, "Folder of the run.", values)
+def _add_flags(parser: arguments.Parser) -> None:
+    parser.add_path("--workdir", "folder of the run")

@@ -1,11 +1,15 @@
-"""Files that are always complete: a full disk or a power cut leaves what was there before."""
+"""Writes files whole: a full disk or a power cut leaves what was there before."""
 
 import contextlib
 import os
 import tempfile
+import threading
 from pathlib import Path
 
-from mnist_flax.errors import WriteError
+from mnist_flax.errors import UserError, WriteError
+
+# Whoever holds it finishes a step of the record before a signal may end the process.
+in_one_piece = threading.Lock()
 
 
 def append(path: Path, data: bytes) -> None:
@@ -68,7 +72,30 @@ def check_room(folder: Path, size: int) -> None:
         _write(file.fileno(), bytes(size))
 
 
+def check_new_file(flag: str, path: Path, size: int) -> None:
+    """Checks that a flag names a file that can be made.
+
+    Args:
+        flag: The flag, such as '--output'.
+        path: The file.
+        size: The bytes it will need at most.
+
+    Raises:
+        UserError: There is one already, or its folder is missing, read-only or full.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()
+            raise UserError(f"{flag} {path} exists already; remove it, or name another file")
+        check_room(path.parent, size)
+    except OSError as error:
+        raise UserError(
+            f"{flag} {path} cannot be written ({error.strerror}); name a file in a folder that "
+            "is there, may be written and has room"
+        ) from None
+
+
 def _write(descriptor: int, data: bytes) -> None:
-    """os.write until all is written: at a limit it writes a part and says so only next time."""
+    """Writes all of `data`: os.write may write less, and fail only at the next call."""
     while data:
         data = data[os.write(descriptor, data) :]

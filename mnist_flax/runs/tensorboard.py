@@ -1,20 +1,30 @@
-"""TensorBoard's event files, as bytes to append to one.
+"""Writes TensorBoard's event file of a run.
 
 tensorboardX's own writer hands events to a thread, where a full disk is a traceback and not an
-error of the run. Its protocol buffers and checksum are used here without it.
+error of the run. So this module uses its protocol buffers and its checksum alone.
 """
 
 import io
+import os
+import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
+
+from mnist_flax import errors
+from mnist_flax.config import flatten
+from mnist_flax.runs import files
+from mnist_flax.runs.curves_writer import not_drawn
 
 _TAGS = {
     "train_loss": "train/loss",
@@ -24,6 +34,56 @@ _TAGS = {
     "learning_rate": "learning_rate",
     "images_per_second": "images_per_second",
 }
+
+
+class TensorBoardWriter:
+    """Writes one event file.
+
+    Attributes:
+      path: the file.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        config: ConfigDict,
+        history: Sequence[Mapping[str, Any]],
+        example: np.ndarray,
+    ) -> None:
+        """Writes the hyperparameters, and the epochs that are done.
+
+        Args:
+          workdir: the folder of the run.
+          config: the run's.
+          history: the epochs that are done, as lines of metrics.jsonl.
+          example: uint8[28,28], the image to show the augmentations of at the end.
+        """
+        self._workdir, self._config, self._example = workdir, config, example
+        # TensorBoard finds a file by the part 'tfevents'.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self.path = workdir / name
+        events = [first_events(flatten(config)), *map(scalar_events, history)]
+        files.replace(self.path, b"".join(events))
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Appends a point to each curve."""
+        files.append(self.path, scalar_events(record))
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Marks the run as finished, and adds a picture of its augmentations.
+
+        A failure is a warning, as the run is on record without it.
+        """
+        try:
+            files.append(self.path, last_event())
+            # Matplotlib takes most of a second to import.
+            from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
+            from mnist_flax.plots.themes import LIGHT
+
+            sheet = draw_augmentations(augment_sheet(self._example, self._config), LIGHT)
+            files.append(self.path, image_event("augmentations", sheet))
+        except Exception as error:  # Whatever Matplotlib and the disk happen to raise.
+            errors.warn(not_drawn("TensorBoard's augmentations", self._workdir, error))
 
 
 def first_events(fields: Mapping[str, Any]) -> bytes:

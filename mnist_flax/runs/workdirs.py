@@ -1,17 +1,17 @@
-"""The folder of a run: made, checked, and held by one process at a time."""
+"""Makes, checks and locks the folder of a run, for one process at a time."""
 
 import contextlib
 import fcntl
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from mnist_flax.errors import UserError
 
-# The folder of the checkpoints in a workdir; a room of its own says what is in it.
+# The folder of the checkpoints in a workdir; see `checkpoints`.
 CHECKPOINTS = "checkpoints"
 
 # What a run writes into its folder, and all that --overwrite removes from it.
@@ -27,21 +27,30 @@ RUN_FILES = (
 
 _LOCK = ".lock"
 
+# The folders that this process has locked: what a command says when a signal ends it.
+held: list[Path] = []
+
 
 @contextlib.contextmanager
-def hold(workdir: Path, may_hold_a_run: bool) -> Iterator[None]:
-    """Makes the folder of a run, checks that one can be written there, and keeps others out.
+def hold(workdir: str | Path | None, may_hold_a_run: bool) -> Iterator[Path]:
+    """Makes or finds the folder of a run, checks that it can be written, and locks it.
 
-    The system lets go of the lock however the process ends. No file of a run is touched.
+    The system releases the lock however the process ends. No file of a run is touched. A
+    folder that was made here and is still empty at the end is removed.
 
     Args:
-        workdir: The folder, or where it is to be made.
-        may_hold_a_run: Whether one may be there.
+        workdir: The folder, or where it is to be made; None makes a new one in runs/.
+        may_hold_a_run: Whether a run may be there.
+
+    Yields:
+        The folder.
 
     Raises:
-        UserError: The folder cannot be made or written, another process is at a run in it, or
-            it holds a run and may not.
+        UserError: The folder cannot be made or written, another process runs in it, or it
+            holds a run and may not.
     """
+    new = workdir is None or not os.path.lexists(workdir)
+    workdir = make_fresh(Path("runs")) if workdir is None else Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = _lock(workdir / _LOCK)
@@ -54,12 +63,38 @@ def hold(workdir: Path, may_hold_a_run: bool) -> Iterator[None]:
         raise _cannot_be_written(workdir, error) from None
     try:
         _check(workdir, may_hold_a_run)
-        yield
+        held.append(workdir)
+        yield workdir
     finally:
-        # Before it is let go of: after that it may be another process's.
+        if workdir in held:
+            held.remove(workdir)
+        # Before the lock is released: after that the file may be another process's.
         with contextlib.suppress(OSError):
             (workdir / _LOCK).unlink()
+        if new:
+            with contextlib.suppress(OSError):  # Not empty: something was worth writing.
+                workdir.rmdir()
         os.close(lock)
+
+
+def epochs_on_record(workdir: Path) -> int:
+    """Counts the epochs in the metrics.jsonl of a run; half a line does not count."""
+    path = workdir / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def remove_stale(workdir: Path, keep: Collection[str]) -> None:
+    """Removes the files of an earlier run, and what a kill left of them half-written.
+
+    Args:
+        workdir: The folder, which this process has locked.
+        keep: Names of files that stay, being the new run's.
+    """
+    for pattern in RUN_FILES:
+        folder, name = (workdir / pattern).parent, Path(pattern).name
+        for path in (*folder.glob(name), *folder.glob(f".{name}.*.tmp")):
+            if path.name not in keep:
+                path.unlink()
 
 
 def make_fresh(parent: Path, prefix: str = "") -> Path:
@@ -98,7 +133,8 @@ def _lock(path: Path) -> int:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Who had it until now may have removed it in between: then it keeps nobody out.
+            # The previous holder may have removed the file: a lock on a file without a name
+            # excludes nobody.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), path.stat()):
                     return descriptor

@@ -2,7 +2,7 @@
 
 import sys
 
-from mnist_flax.errors import leave
+from mnist_flax.cli.exit_status import leave
 from mnist_flax.sweep.command import main
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ Exit status: 0 if all seeds were trained to their end, 1 if some diverged or som
 failed, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM.
 """
 
+import argparse
 import itertools
 import re
 import signal
@@ -31,13 +32,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from absl import flags
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax.cli import arguments, stopping
-from mnist_flax.errors import TrainingError, UserError, exit_status
-from mnist_flax.runs import files, workdirs, writers
+from mnist_flax.cli import arguments, exit_status, stopping
+from mnist_flax.errors import TrainingError, UserError
+from mnist_flax.runs import files, summary, workdirs, writers
 from mnist_flax.sweep import records
 from mnist_flax.sweep.records import LINES
 
@@ -53,46 +53,41 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit status.
     """
-    return exit_status(lambda: _sweep(list(argv)))
+    return exit_status.run(argv, __doc__, _add_flags, _sweep)
 
 
-def _sweep(argv: list[str]) -> None:
-    if {"-h", "--help", "-help", "--helpfull"} & set(argv):
-        print(arguments.help_text(__doc__, _define_flags))
-        return
-    values = arguments.parse(argv, _define_flags)
-    if values.workdir == "":
-        raise UserError("--workdir is empty; name a folder, or leave it out for a new one")
-    points = list(_points(argv, values.grid))
+def _sweep(args: argparse.Namespace) -> None:
+    for flag in ("seeds", "parallel"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise UserError(f"--{flag} is {value}; it must be at least 1")
+    points = _points(args.config, args.grid)
     for config in points:
-        config_lib.validate(config)
         _check_data(config)
-    workdir = (
-        Path(values.workdir) if values.workdir else workdirs.make_fresh(Path("runs"), "sweep-")
-    )
+    workdir = args.workdir or workdirs.make_fresh(Path("runs"), "sweep-")
     with (
-        stopping.at_once(partial(_last_line, workdir)),
+        stopping.at_once(partial(_last_line, workdir), files.in_one_piece),
         workdirs.hold(workdir, may_hold_a_run=False),
     ):
-        names = [_name(config, values.grid) for config in points]
+        names = [_name(config, args.grid) for config in points]
         lines = records.begin(workdir, names, points)
         print(f"Workdir: {workdir}", flush=True)
         for name, config in zip(names, points, strict=True):
             done = {line["seed"] for line in lines if line["setting"] == name}
-            seeds = [config.seed + i for i in range(values.seeds)]
+            seeds = [config.seed + i for i in range(args.seeds)]
             for line in _train(
-                config, name, [s for s in seeds if s not in done], values.parallel
+                config, name, [s for s in seeds if s not in done], args.parallel
             ):
-                with stopping.in_one_piece:
+                with files.in_one_piece:
                     files.append(workdir / LINES, writers.to_json(line))
                 lines.append(line)
                 print(records.shown(line), flush=True)
-        last = points[0].seed + values.seeds
+        last = points[0].seed + args.seeds
         asked = [line for line in lines if points[0].seed <= line["seed"] < last]
         _finish(workdir, names, asked, points[0].target_accuracy)
 
 
-def _points(argv: list[str], grid: list[str]) -> Iterator[ConfigDict]:
+def _points(config: ConfigDict, grid: list[str]) -> list[ConfigDict]:
     """The configs of a grid, in every combination.
 
     Raises:
@@ -106,11 +101,10 @@ def _points(argv: list[str], grid: list[str]) -> Iterator[ConfigDict]:
         config_lib.check_known(match[1])
         if match[1] == "seed":
             raise UserError("--grid cannot vary the seed; --seeds says how many there are")
-        axes.append([f"--config.{match[1]}={value}" for value in match[2].split(",")])
-    if len({axis[0].partition("=")[0] for axis in axes}) < len(axes):
+        axes.append([(match[1], value) for value in match[2].split(",")])
+    if len({axis[0][0] for axis in axes}) < len(axes):
         raise UserError("--grid has a field twice; name all its values in one")
-    for overrides in itertools.product(*axes):
-        yield arguments.parse([*argv, *overrides], _define_flags).config
+    return [config_lib.override(config, dict(point)) for point in itertools.product(*axes)]
 
 
 def _check_data(config: ConfigDict) -> None:
@@ -173,7 +167,7 @@ def _train(
                 "backend": jax.default_backend(),
                 "device": jax.devices()[0].device_kind,
                 "device_count": jax.device_count(),
-                "versions": writers.versions(),
+                "versions": summary.versions(),
             }
 
 
@@ -205,19 +199,19 @@ def _last_line(workdir: Path, number: signal.Signals) -> str:
     return f"{what}: seeds done: {done}; the same command with --workdir {workdir} goes on"
 
 
-def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer("seeds", 5, "How many seeds.", 1, None, values)
-    flags.DEFINE_multi_string(
-        "grid", [], "A field of the config and its values; may be given more than once.", values
+def _add_flags(parser: arguments.Parser) -> None:
+    parser.add_config()
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, 5 by default")
+    parser.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE,VALUE",
+        help="a field of the config and its values; may be given more than once",
     )
-    flags.DEFINE_integer(
-        "parallel",
-        None,
-        "How many seeds to train at once. If not given: on CPU one, else what memory holds.",
-        1,
-        None,
-        values,
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        help="how many seeds to train at once; by default one on CPU, else what memory holds",
     )
-    flags.DEFINE_string(
-        "workdir", None, "Folder of the sweep. If not given, a new one in runs/.", values
-    )
+    parser.add_path("--workdir", "folder of the sweep, a new one in runs/ by default")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
+from mnist_flax import metrics
 from mnist_flax.errors import UserError
 from mnist_flax.runs import files, writers
 
@@ -87,14 +88,14 @@ def figures(outcome: "Outcome", num_test: int, target: float) -> dict[str, Any]:
       num_test: number of test images.
       target: config.target_accuracy.
     """
-    rights = [round(accuracy * num_test) for accuracy in outcome.curves.test_accuracy]
-    # A count is compared, and within rounding: 9,940 of 10,000 are 0.994.
-    reached = [epoch for epoch, n in enumerate(rights, 1) if n >= target * num_test - 1e-6]
+    accuracies = outcome.curves.test_accuracy
+    correct = [metrics.count_correct(accuracy, num_test) for accuracy in accuracies]
+    first = metrics.first_epoch_at_target(correct, num_test, target)
     ended = outcome.diverged_at is None
     return {
-        "final_test_accuracy": rights[-1] / num_test if ended else None,
-        "best_test_accuracy": max(rights) / num_test if ended else None,
-        "first_epoch_at_target": reached[0] if ended and reached else None,
+        "final_test_accuracy": correct[-1] / num_test if ended else None,
+        "best_test_accuracy": max(correct) / num_test if ended else None,
+        "first_epoch_at_target": first if ended else None,
         "diverged_at": outcome.diverged_at,
     }
 

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
-from mnist_flax.programs import NO_STEP, Programs
+from mnist_flax.programs import Programs
+from mnist_flax.steps import NO_STEP, create_recipe
 
 # Of a device's memory, for the seeds that are trained at once: the rest is XLA's own.
 _SHARE = 0.8
@@ -60,7 +61,8 @@ class SeedPrograms:
         self.parallel = parallel
         self._config, self._mesh = config, train.mesh
         # The programs of one seed are those of a run alone, so that its figures are, too.
-        self._programs = Programs(config, train, test, None if parallel == 1 else parallel)
+        recipe = create_recipe(config, train.size)
+        self._programs = Programs(recipe, train, test, None if parallel == 1 else parallel)
         self.compile_seconds = self._programs.seconds
 
     def train(self, seeds: list[int]) -> tuple[list[Outcome], float]:
@@ -84,9 +86,9 @@ class SeedPrograms:
         diverged_at: list[int | None] = [None] * self.parallel
         curves = [Curves([], [], [], []) for _ in filled]
         for number in range(1, self._config.num_epochs + 1):
-            epoch = self._programs.train_epoch(state, roots, number, None)
+            epoch = self._programs.train_epoch(state, roots, number)
             state = epoch.train
-            tested = self._programs.evaluate(state)
+            tested = self._programs.eval_epoch(state)
             bad, *sums = jax.device_get((epoch.first_non_finite, epoch.metrics, tested))
             bad = np.atleast_1d(bad)
             figures = [
@@ -112,11 +114,10 @@ def most_at_once(config: ConfigDict, train: DeviceSplit, test: DeviceSplit, seed
     On CPU one: its cores are busy with one (docs/SPEED.md has the measurement). Elsewhere as
     many as memory holds, by what XLA says that one takes.
     """
-    return (
-        1
-        if jax.default_backend() == "cpu"
-        else _that_fit(_free_bytes(), Programs(config, train, test, 1).bytes_needed(), seeds)
-    )
+    if jax.default_backend() == "cpu":
+        return 1
+    programs = Programs(create_recipe(config, train.size), train, test, 1)
+    return _that_fit(_free_bytes(), programs.bytes_needed(), seeds)
 
 
 def _free_bytes() -> int | None:

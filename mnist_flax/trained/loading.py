@@ -5,17 +5,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, errors
 from mnist_flax import config as config_lib
+from mnist_flax import errors, inference, metrics
 from mnist_flax.errors import UserError
+from mnist_flax.metrics import Scores
 from mnist_flax.runs import checkpoints
-from mnist_flax.steps import EVAL_BATCH, create_model, create_train_state
+from mnist_flax.steps import create_model, create_train_state
 from mnist_flax.trained import weights
 
 
@@ -99,7 +99,7 @@ def from_weights(path: str | Path) -> Trained:
 
 
 def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
-    """The network's answers, without augmentation or dropout.
+    """Computes the network's logits; see `inference.logits`.
 
     Args:
       trained: only its config and its variables are used.
@@ -109,26 +109,27 @@ def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
       float32[N,10].
 
     Raises:
-      UserError: they are not finite, as the weights are no trained network's.
+      UserError: they are not finite, as the weights are not those of a trained network.
     """
-    size = max(1, min(EVAL_BATCH, len(images)))
-    model = create_model(trained.config)
-    batches = [np.zeros((0, 10), np.float32)]
-    for begin in range(0, len(images), size):
-        batch = np.asarray(images[begin : begin + size])
-        # The last batch is filled up, so that one program does for all.
-        padded = np.zeros((size, 28, 28), np.uint8)
-        padded[: len(batch)] = batch
-        batches.append(np.asarray(_logits(model, trained.variables, padded))[: len(batch)])
-    answers = np.concatenate(batches)
+    answers = inference.logits(create_model(trained.config), trained.variables, images)
     if not np.isfinite(answers).all():
         raise UserError("the network's answers are not finite; give weights that were trained")
     return answers
 
 
-@partial(jax.jit, static_argnums=0)
-def _logits(model: nn.Module, variables: dict[str, Any], images: jax.Array) -> jax.Array:
-    return jnp.asarray(model.apply(variables, augment.normalize(images), train=False))
+def warn_if_not_as_recorded(trained: Trained, scores: Scores) -> None:
+    """Prints a warning if the run itself counted another number of right answers.
+
+    On another device or with other versions, logits that are nearly equal may change places.
+    """
+    if not trained.history:
+        return
+    recorded = metrics.count_correct(trained.history[-1]["test_accuracy"], scores.size)
+    if recorded != scores.correct:
+        errors.warn(
+            f"the run had {recorded} of {scores.size} right after epoch {trained.epoch}, here "
+            f"it has {scores.correct}: another device, other versions or other data"
+        )
 
 
 def _read_config(workdir: Path) -> ConfigDict:

@@ -17,9 +17,10 @@ from PIL import Image
 
 from mnist_flax import metrics
 from mnist_flax.metrics import Bin
-from mnist_flax.plots import curves, diagnostics, themes
+from mnist_flax.plots import augmentations, curves, diagnostics, themes
+from mnist_flax.plots import mistakes as mistakes_lib
 from mnist_flax.plots.augmentations import Row
-from mnist_flax.plots.diagnostics import Mistake
+from mnist_flax.plots.mistakes import Mistake
 from mnist_flax.plots.themes import DARK, LIGHT, Theme
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -73,9 +74,9 @@ FIGURES: dict[str, Callable[[Theme], bytes]] = {
     "filters": lambda theme: diagnostics.draw_filters(
         RANDOM.normal(size=(3, 3, 10)), RANDOM.normal(size=(28, 28, 10)), theme
     ),
-    "augmentations": lambda theme: diagnostics.draw_augmentations(make_rows(), theme),
-    "mistakes": lambda theme: diagnostics.draw_mistakes(make_mistakes(13), theme),
-    "none": lambda theme: diagnostics.draw_mistakes([], theme),
+    "augmentations": lambda theme: augmentations.draw_augmentations(make_rows(), theme),
+    "mistakes": lambda theme: mistakes_lib.draw_mistakes(make_mistakes(13), theme),
+    "none": lambda theme: mistakes_lib.draw_mistakes([], theme),
     "curves": lambda theme: curves.draw_panels(make_history(), 0.994, theme)["accuracy"],
     "guesses": lambda theme: curves.draw_panels(make_history(0.1), 0.994, theme)["accuracy"],
 }
@@ -220,9 +221,9 @@ def test_filters(drawn: list[Figure]) -> None:
 
 
 def test_mistakes(drawn: list[Figure]) -> None:
-    mistakes = make_mistakes(diagnostics.MOST_MISTAKES + 1)
-    diagnostics.draw_mistakes(mistakes[:3], LIGHT)
-    diagnostics.draw_mistakes(mistakes, LIGHT)
+    mistakes = make_mistakes(mistakes_lib.MOST_MISTAKES + 1)
+    mistakes_lib.draw_mistakes(mistakes[:3], LIGHT)
+    mistakes_lib.draw_mistakes(mistakes, LIGHT)
     few, many = (figure.axes[0] for figure in drawn)
     words = [text.get_text() for text in few.texts]
     assert words[0] == "3 mistakes: the digit → the answer, and its probability"

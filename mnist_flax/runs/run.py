@@ -1,0 +1,201 @@
+"""One run, from the lock on its folder to its last picture; `train` records through it."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from mnist_flax import config as config_lib
+from mnist_flax.errors import UserError
+from mnist_flax.parallel import processes
+from mnist_flax.runs import checkpoints, files, workdirs
+from mnist_flax.runs.curves_writer import CurvesWriter
+from mnist_flax.runs.summary import summarize
+from mnist_flax.runs.tensorboard import TensorBoardWriter
+from mnist_flax.runs.terminal import Progress, Terminal
+from mnist_flax.runs.writers import MetricsWriter, Writer, plain
+
+
+class Run:
+    """A run in a folder that this process, or the first of several, has locked.
+
+    Attributes:
+      workdir: the folder.
+      history: the epochs that are done, as lines of metrics.jsonl.
+      saved_state: the training state after them, NumPy arrays; None for a new run.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        config: ConfigDict,
+        saved: checkpoints.Saved | None,
+        overwrite: bool,
+    ) -> None:
+        """Takes over what was saved; `open_run` makes a Run."""
+        self.workdir = workdir
+        self.history = list(saved.history) if saved else []
+        self.saved_state = saved.state if saved else None
+        self._config, self._overwrite = config, overwrite
+        # Since when the run has been going: the epochs before a resume count by their times.
+        earlier = sum(line["train_seconds"] + line["test_seconds"] for line in self.history)
+        self._since = time.perf_counter() - earlier
+        self._watched = False
+        self._terminal: Terminal | None = None
+        self._writers: list[Writer] = []
+
+    def begin(
+        self, *, model_table: str, num_train: int, num_test: int, example: np.ndarray
+    ) -> None:
+        """Opens the files of the run and prints its head. From here on the folder changes.
+
+        Args:
+          model_table: the table of layers that the head shows.
+          num_train: number of training images.
+          num_test: number of test images.
+          example: uint8[28,28], the image that TensorBoard shows the augmentations of.
+        """
+        self._watched = processes.told_by_first(sys.stdout.isatty)
+        if not processes.is_first():
+            return
+        if self._overwrite:
+            checkpoints.remove(self.workdir)
+        # If the last save was killed before it cleaned up, no later save will.
+        checkpoints.remove_unfinished(self.workdir)
+        steps = config_lib.steps_per_epoch(self._config, num_train)
+        self._terminal = Terminal(self.workdir, steps, num_test, watched=self._watched)
+        metrics = MetricsWriter(self.workdir, self._config, self.history)
+        events = TensorBoardWriter(self.workdir, self._config, self.history, example)
+        curves = CurvesWriter(self.workdir, self.history)
+        # At the end the figures are safe, and told, before anything is drawn.
+        self._writers = [metrics, self._terminal, events, curves]
+        workdirs.remove_stale(self.workdir, keep={*MetricsWriter.FILES, events.path.name})
+        self._terminal.print_head(model_table, len(self.history))
+
+    @contextlib.contextmanager
+    def progress(self, epoch: int) -> Iterator[Progress | None]:
+        """Shows a progress bar for an epoch, from 1, if stdout is a terminal.
+
+        Yields:
+          What moves the bar, or None if there is no bar. All processes of a run get a function
+          if the first one has a bar, so that all of them compute an epoch in as many parts.
+        """
+        if not self._watched:
+            yield None
+        elif self._terminal is None:
+            yield _ignore
+        else:
+            with self._terminal.bar(epoch) as update:
+                yield update
+
+    def save(self, state: Any, record: Mapping[str, Any]) -> None:
+        """Records the end of an epoch: the checkpoint first, then every writer.
+
+        Args:
+          state: tree of arrays.
+          record: the epoch's line of metrics.jsonl.
+
+        Raises:
+          WriteError: a file cannot be written.
+        """
+        line = plain(record)
+        with files.in_one_piece:
+            # A line on record always has its checkpoint.
+            checkpoints.save(self.workdir, self._config, state, [*self.history, line])
+            for writer in self._writers:
+                writer.epoch(line)
+        self.history.append(line)
+
+    def finish(self, *, params: int, num_test: int, **environment: Any) -> dict[str, Any]:
+        """Ends the run: summary.json and the verdict, then the pictures.
+
+        Args:
+          params: number of the network's parameters.
+          num_test: number of test images.
+          **environment: compile_seconds, backend and device_count of summary.json.
+
+        Returns:
+          The content of summary.json, on every process.
+        """
+
+        def finish() -> dict[str, Any]:
+            seconds = time.perf_counter() - self._since
+            summary = summarize(
+                self._config, self.history, params, num_test, seconds, **environment
+            )
+            for writer in self._writers:
+                writer.finish(summary)
+            return summary
+
+        summary: dict[str, Any] = processes.told_by_first(finish)
+        return summary
+
+
+@contextlib.contextmanager
+def open_run(
+    workdir: str | Path | None,
+    config: ConfigDict,
+    like: Any,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Iterator[Run]:
+    """Makes or finds the folder of a run, locks it, and loads what is saved there.
+
+    Until `Run.begin` nothing in the folder changes. A folder that was made here and is still
+    empty at the end is removed. Where there are several processes, all have to call this; the
+    folder is the first one's.
+
+    Args:
+      workdir: the folder; None makes a new one in runs/, named by the time.
+      config: the run's.
+      like: the structure, shapes and dtypes of the training state.
+      overwrite: whether to replace a run that the folder holds.
+      resume: whether to continue a run that the folder holds.
+
+    Raises:
+      UserError: the folder or the run in it cannot be used, or the processes were not started
+        alike.
+      TrainingError: another process has stopped.
+    """
+    fields = config_lib.flatten(config)
+    with contextlib.ExitStack() as stack, processes.together():
+        processes.check_same("config", {k: v for k, v in fields.items() if k != "data_dir"})
+        processes.check_same("flags", {"overwrite": overwrite, "resume": resume})
+        folders: list[Path] = []
+
+        def hold() -> str:
+            lock = workdirs.hold(workdir, may_hold_a_run=overwrite or resume)
+            folders.append(stack.enter_context(lock))
+            return str(folders[0].absolute())
+
+        place = processes.told_by_first(hold)
+        folder = folders[0] if folders else Path(place)
+        saved = None
+        if resume:
+            saved = processes.agree(partial(checkpoints.load_latest, folder, config, like))
+            # All processes see the disk, but perhaps not the same moment of it.
+            processes.check_same("run", {"epochs": len(saved.history) if saved else 0})
+            if saved is None:
+                _check_nothing_on_record(folder)
+        yield Run(folder, config, saved, overwrite)
+
+
+def _check_nothing_on_record(workdir: Path) -> None:
+    """Raises UserError if a resume would start a run anew that has lost its checkpoints."""
+    epochs = workdirs.epochs_on_record(workdir)
+    if epochs:
+        raise UserError(
+            f"the run in {workdir} has {epochs} epochs on record and no checkpoint to resume "
+            "from; start it anew with --overwrite, or use another --workdir"
+        )
+
+
+def _ignore(steps_done: int, loss: float, accuracy: float) -> None:
+    """Takes the place of a progress bar on the processes that show none."""
