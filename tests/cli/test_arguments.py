@@ -38,7 +38,7 @@ def test_dashes_in_a_flag(flag: str) -> None:
         (["--save"], "unknown flag --save; did you mean --save-to?"),
         (["--save-to"], "argument --save-to: expected one argument (--help lists the flags)"),
         (["--json=perhaps"], "argument --json: ignored explicit argument 'perhaps' (--help"),
-        (["--save-to="], "--save-to is empty; name a path, or leave the flag out"),
+        (["--save-to="], "--save-to is empty; name a path, or leave it out"),
         (["--save-to=gs://b/r"], "--save-to=gs://b/r is an address; name a local path"),
         (["--save-to=~nobody-of-that-name/x"], "--save-to=~nobody-of-that-name/x: "),
     ],

@@ -36,7 +36,7 @@ def run(command: Callable[[], None]) -> int:
         (
             OSError(errno.ENOSPC, "No space left on device"),
             1,
-            "error: No space left on device while writing a file",
+            "error: No space left on device while writing stdout",
         ),
     ],
 )

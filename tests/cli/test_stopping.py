@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from mnist_flax.cli import stopping
+from mnist_flax.cli import stopping, surroundings
 
 # A shell starts what it runs in the background with SIGINT ignored.
 START = """
 import hashlib, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import threading
-from mnist_flax.cli import stopping
+from mnist_flax.cli import stopping, surroundings
+surroundings.whole_process = True
 in_one_piece = threading.Lock()
 """
 # One call of C that takes minutes: Python's own answer would come after it.
@@ -120,7 +121,16 @@ def test_it_ends_even_if_there_is_nothing_to_say(
     assert process.returncode == 143
 
 
-def test_afterwards_all_is_as_before() -> None:
+def test_a_process_that_is_not_the_commands_own_is_left_alone() -> None:
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    threads = threading.active_count()
+    with stopping.at_once(lambda number: "", threading.Lock()):
+        assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+        assert threading.active_count() == threads
+
+
+def test_afterwards_all_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "whole_process", True)
     before = [signal.getsignal(number) for number in stopping.SIGNALS]
     threads = threading.active_count()
     for _ in range(2):
