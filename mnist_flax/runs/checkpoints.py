@@ -6,9 +6,9 @@ name, synced to the disk, and then renamed: under its own name it is always whol
 process is killed or the power fails. Damage that comes later is found by the checksums, before
 anything else reads the files.
 
-A checkpoint holds all that a resume needs: the weights, batch norm's statistics, the optimizer's
-state with its place in the schedule, the lines of metrics.jsonl, and the config. The seed in the
-config and the number of an epoch make every random number of that epoch.
+A checkpoint holds all that a resume needs: the weights, batch norm's statistics, the state of
+the optimizer with its place in the schedule, the lines of metrics.jsonl, and the config. The
+seed in the config and the number of an epoch make every random number of that epoch.
 """
 
 import contextlib
@@ -325,7 +325,7 @@ def _check_same(
 
 
 def _describe(tree: Any) -> dict[str, str]:
-    """Describes each array of a tree by its dtype and shape: {'params/fc/bias': 'float32[10]'}."""
+    """Describes the arrays of a tree: {'params/fc/bias': 'float32[10]'}."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{[*leaf.shape]}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
