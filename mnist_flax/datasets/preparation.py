@@ -12,6 +12,7 @@ import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from mnist_flax import paths
 from mnist_flax.datasets.mnist_idx import MnistIdx
 from mnist_flax.errors import UserError
 
@@ -65,11 +66,20 @@ def damaged(folder: str | os.PathLike[str], why: object) -> UserError:
 
 
 def _data_root(data_dir: str | os.PathLike[str] | None) -> Path:
+    """Returns the folder of all prepared datasets.
+
+    Raises:
+      UserError: its name is an address, or is not UTF-8, which no writer of records opens.
+    """
     root = os.fspath(data_dir or "") or os.environ.get("TFDS_DATA_DIR", "")
-    root = root or os.path.join("~", "tensorflow_datasets")
-    if "://" in root:
-        raise UserError(f"data_dir: {root} is not a local folder; {_CHOOSE}")
-    return Path(os.path.expanduser(root))
+    folder = (
+        paths.local_path("data_dir", root) if root else paths.home_folder("tensorflow_datasets")
+    )
+    try:
+        os.fsencode(folder).decode()
+    except UnicodeDecodeError:
+        raise UserError(f"data_dir: the name of {folder} is not UTF-8; {_CHOOSE}") from None
+    return folder
 
 
 @contextlib.contextmanager

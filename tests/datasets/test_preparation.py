@@ -216,7 +216,7 @@ def test_data_dir_cannot_be_written(files, tmp_path):
 
 
 def test_data_dir_is_no_url(files):
-    with raises_user_error("data_dir: gs://bucket/data is not a local folder"):
+    with raises_user_error("data_dir=gs://bucket/data is an address"):
         input_pipeline.load("test", "gs://bucket/data", dataset="tiny")
 
 
