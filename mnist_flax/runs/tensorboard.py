@@ -70,20 +70,25 @@ class TensorBoardWriter:
         files.append(self.path, scalar_events(record))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Marks the run as finished, and adds a picture of its augmentations.
+        """Adds a picture of the run's augmentations, and marks the run as finished.
 
         A failure is a warning, as the run is on record without it.
         """
         try:
-            files.append(self.path, last_event())
-            # Matplotlib takes most of a second to import.
-            from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
-            from mnist_flax.plots.themes import LIGHT
-
-            sheet = draw_augmentations(augment_sheet(self._example, self._config), LIGHT)
-            files.append(self.path, image_event("augmentations", sheet))
+            try:
+                files.append(self.path, self._picture())
+            finally:
+                files.append(self.path, last_event())
         except Exception as error:  # Whatever Matplotlib and the disk happen to raise.
             errors.warn(not_drawn("TensorBoard's augmentations", self._workdir, error))
+
+    def _picture(self) -> bytes:
+        # Matplotlib takes most of a second to import.
+        from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
+        from mnist_flax.plots.themes import LIGHT
+
+        sheet = draw_augmentations(augment_sheet(self._example, self._config), LIGHT)
+        return image_event("augmentations", sheet)
 
 
 def first_events(fields: Mapping[str, Any]) -> bytes:

@@ -18,11 +18,14 @@ from mnist_flax.cli import stopping
 START = """
 import hashlib, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from mnist_flax import stopping
+import threading
+from mnist_flax.cli import stopping
+in_one_piece = threading.Lock()
 """
 # One call of C that takes minutes: Python's own answer would come after it.
 WORK = """
-with stopping.at_once(lambda number: f"stopped by {number.name},\\n as it should"):
+line = lambda number: f"stopped by {number.name},\\n as it should"
+with stopping.at_once(line, in_one_piece):
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
@@ -46,7 +49,7 @@ def start(
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(stopping.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(stopping.__file__).parents[2])},
     )
     processes.append(process)
     if process.stdout is not None:
@@ -83,8 +86,8 @@ def test_what_is_to_be_done_in_one_piece_is_finished(
     processes: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     program = f"""
-with stopping.at_once(lambda number: "stopped"):
-    with stopping.in_one_piece:
+with stopping.at_once(lambda number: "stopped", in_one_piece):
+    with in_one_piece:
         print("ready", flush=True)
         sys.stdin.readline()
         open({str(tmp_path / "file")!r}, "w").write("whole")
@@ -121,7 +124,7 @@ def test_afterwards_all_is_as_before() -> None:
     before = [signal.getsignal(number) for number in stopping.SIGNALS]
     threads = threading.active_count()
     for _ in range(2):
-        with stopping.at_once(lambda number: ""):
+        with stopping.at_once(lambda number: "", threading.Lock()):
             assert threading.active_count() == threads + 1
         assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
         assert signal.set_wakeup_fd(-1) == -1
