@@ -1,9 +1,8 @@
 """Converts weights from and to the PyTorch original, by the names of its state_dict.
 
 This module does not import PyTorch: a state_dict is a mapping of names to arrays. Two layouts
-differ: a convolution's weight is [O,I,H,W] in PyTorch and [H,W,I,O] in Flax, a linear layer's is
-[O,I] in PyTorch and [I,O] in Flax. Batch norm's arrays are the same; the running variance is
-unbiased in both.
+differ: a convolution's weight is [O,I,H,W] in PyTorch and [H,W,I,O] in Flax, a linear layer's
+[O,I] and [I,O]. Batch norm's arrays are the same; the running variance is unbiased in both.
 """
 
 from collections.abc import Mapping
@@ -82,10 +81,10 @@ def to_state_dict(
       architecture: the network's; the default is the original's.
 
     Returns:
-      Every entry of the original, in its order, as float32. `bnN.num_batches_tracked` is int64[]
-      and zero: Flax does not count batches, and PyTorch uses the count only without a fixed
-      momentum. The arrays are C-contiguous and writable: after `torch.from_numpy` on each, the
-      state_dict loads with strict=True.
+      Every entry of the original, in its order, as float32, but `bnN.num_batches_tracked` as
+      int64[] of zero: Flax does not count batches, and PyTorch uses the count only without a
+      fixed momentum. The arrays are C-contiguous and writable: after `torch.from_numpy` on
+      each, the state_dict loads with strict=True.
 
     Raises:
       UserError: as for `from_state_dict`.
