@@ -140,12 +140,12 @@ def apply(images: jax.Array, params: AugmentParams, *, crop_size: int = 22) -> j
 
 
 def _settle(images: jax.Array) -> jax.Array:
-    """Returns the same images, and keeps XLA from fusing what follows with what came before.
+    """The same images, computed to the end before anything that follows uses them.
 
-    XLA on CPU ignores `lax.optimization_barrier`. It would compute the rotation again for the
-    mean, for each blend and for each pixel that the affine transform takes, which makes a batch
-    take four times as long. It does not fuse across a scatter; adding 0 to two pixels is the
-    smallest one.
+    XLA on CPU drops `lax.optimization_barrier` and fuses what follows with what came before:
+    the rotation would be computed anew for the mean, for each blend and for each pixel that
+    the affine transform takes, which quadruples the time of a batch. It does not fuse across
+    a scatter, and adding 0 to two pixels is the smallest one.
     """
     return images.at[:, jnp.array([0, 1]), 0].add(jnp.uint8(0))
 
@@ -297,12 +297,11 @@ _ROWS = np.arange(SIZE, dtype=np.int32)[None, :, None]
 
 
 def _nearest(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Takes pixel (x, y) of each image, 0 outside; x and y int32, broadcast to [N,28,28]."""
+    """Pixel (x, y) of each image, 0 outside; x and y int32, of a shape like [N,28,28]."""
     inside = (x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE)
     index = jnp.where(inside, y * SIZE + x, 0)
-    # One flat index and a mask: on CPU this gather is a vector loop; padded images or a pair of
-    # indices would take two to five times as long. It is batched, so that each device works on
-    # its own images.
+    # One flat index and a mask: on CPU this gather is a vector loop; padded images or an index
+    # pair would take two to five times as long. Batched, so that devices keep their own images.
     flat = images.reshape(-1, SIZE * SIZE)
     pixels = jnp.take_along_axis(
         flat, index.reshape(flat.shape), axis=1, mode="promise_in_bounds"

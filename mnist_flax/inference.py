@@ -1,4 +1,4 @@
-"""Computes a network's answers for any number of images."""
+"""Computes the answers of a network for any number of images, and scores them."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from mnist_flax import augment, metrics
 from mnist_flax.input_pipeline import Split
 from mnist_flax.metrics import Scores
 
-# Images at a time. It changes no figure, as each image counts by itself.
+# Images in a batch. It does not change the results: each image is computed by itself.
 BATCH_SIZE = 500
 
 
@@ -25,31 +25,39 @@ def logits(
     """Computes the logits of images, without augmentation or dropout.
 
     Args:
-      model: the network.
+      model: the network, called as `model(float32[n,28,28,1], train=False)`.
       variables: {'params': ..., 'batch_stats': ...}.
       images: uint8[N,28,28], 0 (background) to 255, any N.
 
     Returns:
       float32[N,10].
+
+    Raises:
+      TypeError: the images are not uint8.
+      ValueError: the images have another shape.
     """
+    images = np.asarray(images)
     size = max(1, min(BATCH_SIZE, len(images)))
 
     def padded(batch: np.ndarray) -> np.ndarray:
-        # The last batch is filled up, so that one program does for all.
-        full = np.zeros((size, 28, 28), np.uint8)
+        # The last batch is filled up with black images, so that one compiled program is enough.
+        full = np.zeros((size, *batch.shape[1:]), batch.dtype)
         full[: len(batch)] = batch
         return np.asarray(_logits(model, variables, full))[: len(batch)]
 
-    return in_batches(padded, np.asarray(images), size)
+    return in_batches(padded, images, size)
 
 
 def evaluate_split(model: nn.Module, variables: Mapping[str, Any], split: Split) -> Scores:
-    """Scores a network on a split, such as `input_pipeline.load('test')`.
+    """Scores a network on a split, without augmentation or dropout.
 
     Args:
-      model: the network.
+      model: the network, called as `model(float32[n,28,28,1], train=False)`.
       variables: {'params': ..., 'batch_stats': ...}.
-      split: at least one image.
+      split: from `input_pipeline.load`; at least one image.
+
+    Returns:
+      Every image counts once: number, accuracy, loss, confusion, calibration.
     """
     answers = logits(model, variables, split.images)
     return metrics.score(metrics.log_probabilities(answers), split.labels)
@@ -58,10 +66,10 @@ def evaluate_split(model: nn.Module, variables: Mapping[str, Any], split: Split)
 def in_batches(
     program: Callable[[np.ndarray], Any], images: np.ndarray, size: int = BATCH_SIZE
 ) -> np.ndarray:
-    """Calls a program for a batch of images at a time.
+    """Calls a program on one batch of images at a time.
 
     Args:
-      program: gives float[n,10] for uint8[n,28,28], n at most `size`.
+      program: maps uint8[n,28,28] to float[n,10], n at most `size`.
       images: uint8[N,28,28].
       size: images in a batch.
 
@@ -74,13 +82,13 @@ def in_batches(
 
 
 def shifted(images: np.ndarray) -> list[np.ndarray]:
-    """Moves images by -1, 0 and 1 pixels across and down; black comes in.
+    """Moves images by -1, 0 and 1 pixels across and down; the gaps are black.
 
     Args:
       images: uint8[N,28,28].
 
     Returns:
-      Nine times uint8[N,28,28].
+      Nine arrays, uint8[N,28,28].
     """
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
     height, width = images.shape[1:]
@@ -96,7 +104,7 @@ def augmented_log_probabilities(
     """Averages the probabilities over `shifted`: test-time augmentation by translation.
 
     Args:
-      logits_of: gives float[N,10] for uint8[N,28,28].
+      logits_of: maps uint8[N,28,28] to float[N,10].
       images: uint8[N,28,28].
 
     Returns:

@@ -1,4 +1,4 @@
-"""A split of a dataset becomes arrays in memory."""
+"""Reads a split of a dataset into memory, or onto the devices."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class SplitError(UserError):
-    """A split that does not exist, or has no images; the message begins with it."""
+    """A split does not exist or has no images; the message begins with its name."""
 
 
 class Split(NamedTuple):
-    """Images and their labels, in the order of the dataset.
+    """Holds images and their labels, in the order of the dataset.
 
     Attributes:
       images: uint8[N, 28, 28], 0 (background) to 255.
@@ -33,7 +33,7 @@ class Split(NamedTuple):
 
 
 class Source:
-    """A split on disk, of which any part can be read.
+    """Reads any part of a split on disk.
 
     Attributes:
       size: number of images, at least 1.
@@ -42,34 +42,25 @@ class Source:
     def __init__(
         self, split: str, data_dir: str | os.PathLike[str] | None = None, dataset: str = "mnist"
     ) -> None:
-        """Finds a split, or a slice of one; prepares the dataset if need be.
+        """Finds a split or a slice of one, and prepares the dataset if it is not prepared.
 
-        Args:
-          split: in tfds' syntax: 'train', 'test', 'train[:55000]', 'train[90%:]', 'train+test'.
-          data_dir: the folder of all prepared datasets. None or '': the environment variable
-            TFDS_DATA_DIR, or ~/tensorflow_datasets.
-          dataset: a key of datasets.preparation.DATASETS.
-
-        Raises:
-          SplitError: malformed, unknown or empty split.
-          UserError: unknown dataset; a data_dir that cannot be used; source files or prepared
-            data that are damaged.
+        See `load` for arguments and errors.
         """
-        # It takes 0.3 s to import, which commands that load no data do without.
+        # It takes 0.3 s to import; commands that load no data do not wait for it.
         import tensorflow_datasets as tfds
 
         from mnist_flax.datasets import preparation
 
         self._builder = preparation.prepare(dataset, data_dir)
         _check_split(self._builder, split)
-        # Raw: decoding by tfds' features takes 30 us an image, four times as long as all else.
+        # Raw bytes: tfds' decoder takes 30 us an image, four times as long as all the rest.
         raw = tfds.decode.DeserializeMethod.RAW_BYTES
         with self._damage_named():
             self._records = self._builder.as_data_source(split, deserialize_method=raw)
             self.size = len(self._records)
 
     def read(self, begin: int, end: int) -> Split:
-        """Reads images begin to end - 1, 0 <= begin < end <= size, into memory.
+        """Reads images begin to end - 1 into memory; 0 <= begin < end <= size.
 
         Raises:
           UserError: the prepared data is damaged.
@@ -90,7 +81,19 @@ class Source:
 def load(
     split: str, data_dir: str | os.PathLike[str] | None = None, dataset: str = "mnist"
 ) -> Split:
-    """Reads a split, or a slice of one, into memory: see `Source` for arguments and errors."""
+    """Reads a split or a slice of one into memory.
+
+    Args:
+      split: in tfds' syntax: 'train', 'test', 'train[:55000]', 'train[90%:]', 'train+test'.
+      data_dir: the folder of all prepared datasets. None or '': the one that the environment
+        variable TFDS_DATA_DIR names, or ~/tensorflow_datasets.
+      dataset: a key of datasets.preparation.DATASETS.
+
+    Raises:
+      SplitError: the split is malformed, unknown or empty.
+      UserError: the dataset is unknown; data_dir cannot be used; the source files or the
+        prepared data are damaged.
+    """
     source = Source(split, data_dir, dataset)
     return source.read(0, source.size)
 
@@ -101,13 +104,16 @@ def load_on_devices(
     dataset: str,
     mesh: "Mesh",
 ) -> "DeviceSplit":
-    """Reads a split and shares it out; each process reads only what its own devices get.
+    """Reads a split onto the devices; each process reads only the part of its own devices.
 
     Args:
-      split: see `Source`, also for errors.
-      data_dir: see `Source`.
-      dataset: see `Source`.
+      split: see `load`.
+      data_dir: see `load`.
+      dataset: see `load`.
       mesh: the devices, from sharding.make_mesh.
+
+    Raises:
+      SplitError, UserError: see `load`.
     """
     from mnist_flax.parallel import sharding
 
@@ -120,19 +126,19 @@ def _check_split(builder: "MnistIdx", split: str) -> None:
     allowed += ", and their slices such as 'train[:55000]' or 'test[50%:]'"
     try:
         lengths = builder.info.splits[split].shard_lengths
-    except Exception as error:  # whatever tfds' parsing of a split happens to raise
+    except Exception as error:  # tfds' parser of splits raises several types
         reason = str(error).rpartition("\n")[2]
         raise SplitError(f"{split!r} does not exist ({reason}); allowed: {allowed}") from error
-    # A slice that ends before it begins comes out of tfds with a negative length.
+    # tfds gives a slice that ends before it begins a negative length.
     if sum(lengths) < 1 or min(lengths) < 0:
         raise SplitError(f"{split!r} is empty; allowed: {allowed}")
 
 
 def _decode(records: list[bytes]) -> Split:
-    """Takes image and label out of serialized tf.train.Examples.
+    """Extracts images and labels from serialized tf.train.Examples.
 
     Raises:
-      ValueError or IndexError: a record is not what the builder wrote.
+      ValueError, IndexError: a record is not what the builder wrote.
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow_datasets.proto import tf_example_pb2

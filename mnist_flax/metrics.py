@@ -1,6 +1,6 @@
 """Scores a network's answers: accuracy, loss, calibration, intervals, and the target.
 
-Everything here is counted from whole images, in NumPy.
+Everything here is computed with NumPy and SciPy, and counts whole images.
 """
 
 import math
@@ -13,12 +13,12 @@ BINS = 15
 
 
 class Bin(NamedTuple):
-    """The images for whose digit the network gave a probability in one range.
+    """Summarizes the images whose predicted digit has a probability within one range.
 
     Attributes:
-      size: how many they are.
-      confidence: the mean of that probability, 0 to 1; NaN if there is none.
-      accuracy: the share that is right, 0 to 1; NaN if there is none.
+      size: number of these images.
+      confidence: mean of that probability, 0 to 1; NaN without images.
+      accuracy: share of the images that are right, 0 to 1; NaN without images.
     """
 
     size: int
@@ -27,12 +27,12 @@ class Bin(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """How good a network is on a set of images.
+    """Says how good a network is on a set of images.
 
     Attributes:
-      confusion: int[10,10], how often a digit (row) was taken for a digit (column).
-      loss: the mean cross-entropy, in nats.
-      bins: BINS of them, of equal width, from 0 to 1.
+      confusion: int[10,10], number of images of a digit (row) with an answer (column).
+      loss: mean cross-entropy, in nats.
+      bins: BINS ranges of probability, of equal width, from 0 to 1.
     """
 
     confusion: np.ndarray
@@ -56,10 +56,10 @@ class Scores(NamedTuple):
 
     @property
     def ece(self) -> float:
-        """Expected calibration error, 0 to 1: how far a probability is from the truth.
+        """Expected calibration error, 0 to 1: how far probabilities are from accuracies.
 
-        The mean distance of confidence and accuracy over the bins, each weighted by its size:
-        equation 3 of Guo et al., On Calibration of Modern Neural Networks, ICML 2017
+        It is the mean distance between confidence and accuracy over the bins, weighted by their
+        sizes: equation 3 of Guo et al., On Calibration of Modern Neural Networks, ICML 2017
         (https://arxiv.org/abs/1706.04599).
         """
         full = [bin for bin in self.bins if bin.size]
@@ -70,7 +70,7 @@ def score(log_probabilities: np.ndarray, labels: np.ndarray) -> Scores:
     """Compares log-probabilities with the labels.
 
     Args:
-      log_probabilities: float64[N,10], N from 1. Of equal ones, the smaller digit counts.
+      log_probabilities: float64[N,10], N at least 1. Of equal ones, the smaller digit counts.
       labels: int[N], 0 to 9.
     """
     predictions = log_probabilities.argmax(1)
@@ -103,18 +103,18 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """Computes the 95 % score interval of a share.
+    """Computes the 95 % score interval of a share, the uncertainty from a finite test set.
 
-    Unlike the textbook's p ± 1.96 s it stays within 0 and 1, and holds for shares near 1:
+    Unlike the textbook's p ± 1.96 s, it stays within 0 and 1 and is right for shares near 1:
     Wilson 1927; equation 4 of Brown, Cai and DasGupta, Interval Estimation for a Binomial
     Proportion, 2001 (https://doi.org/10.1214/ss/1009213286).
 
     Args:
-      correct: 0 to count.
-      count: from 1.
+      correct: number of right answers, 0 to count.
+      count: number of answers, at least 1.
 
     Returns:
-      Its ends, 0 to 1.
+      The lower and the upper end, 0 to 1.
     """
     # SciPy takes a second to import.
     from scipy.stats import binomtest
@@ -131,7 +131,7 @@ def count_correct(accuracy: float, count: int) -> int:
 def meets_target(correct: int, count: int, target: float) -> bool:
     """Says whether a number of right answers meets a target accuracy, 0 to 1.
 
-    A count is compared, and within rounding: 9,940 of 10,000 meet 0.994.
+    It compares counts, within rounding: 9,940 of 10,000 meet 0.994.
     """
     return correct >= target * count - 1e-6
 

@@ -1,4 +1,4 @@
-"""Config to optax: the optimizer and its learning rate."""
+"""Makes the optimizer and its learning rate from a config."""
 
 import jax
 import jax.numpy as jnp
@@ -7,19 +7,20 @@ from ml_collections import ConfigDict
 
 
 def create_learning_rate_fn(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
-    """Learning rate by step, counted from 0.
+    """Makes the learning rate as a function of the step, counted from 0.
 
     'step' is PyTorch's StepLR over whole epochs: learning_rate * gamma ** (epoch // step_size).
-    'cosine' falls from learning_rate, after the warm-up, to end_factor of it after the last
-    step, as half a wave (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, with one
-    period). In the warm-up's W steps, step k has (k + 1) / W of what the schedule says.
+    'cosine' falls after the warm-up, as half a wave, from learning_rate to end_factor times
+    learning_rate after the last step (Loshchilov and Hutter 2017,
+    https://arxiv.org/abs/1608.03983, with one period). The warm-up multiplies the rate of
+    either: of its W steps, step k has (k + 1) / W of the schedule's.
 
     Args:
-      config: uses learning_rate, num_epochs and schedule.
+      config: a config; its learning_rate, num_epochs and schedule are used.
       steps_per_epoch: optimizer steps in an epoch.
 
     Returns:
-      A function from a step to float32.
+      A function that maps a step to the learning rate, float32.
     """
     schedule = config.schedule
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
@@ -52,5 +53,10 @@ def _cosine(config: ConfigDict, steps_per_epoch: int, warmup: int) -> optax.Sche
 def create_optimizer(
     config: ConfigDict, learning_rate_fn: optax.Schedule
 ) -> optax.GradientTransformation:
-    """The optimizer that config.optimizer names."""
+    """Makes the optimizer that config.optimizer names.
+
+    Args:
+      config: a config; its field `optimizer` is used.
+      learning_rate_fn: the learning rate by step, from `create_learning_rate_fn`.
+    """
     return {"adam": optax.adam}[config.optimizer](learning_rate_fn)

@@ -1,8 +1,8 @@
-"""Weights to and from the PyTorch original, by the names of its state_dict.
+"""Converts weights from and to the PyTorch original, by the names of its state_dict.
 
-Nothing here imports PyTorch: a state_dict is a mapping of names to arrays. Two layouts differ:
-a convolution's weight is [O,I,H,W] there and [H,W,I,O] here, a linear layer's [O,I] there and
-[I,O] here. Batch norm's arrays are the same; both keep the unbiased running variance.
+This module does not import PyTorch: a state_dict is a mapping of names to arrays. Two layouts
+differ: a convolution's weight is [O,I,H,W] in PyTorch and [H,W,I,O] in Flax, a linear layer's
+[O,I] and [I,O]. Batch norm's arrays are the same; the running variance is unbiased in both.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from mnist_flax import architecture as architecture_lib
 from mnist_flax.errors import UserError
 from mnist_flax.models import ConvNet
 
-# Collection and name here, name there.
+# Collection and name in Flax, name in PyTorch.
 _NAMES = (
     ("params", "kernel", "weight"),
     ("params", "scale", "weight"),
@@ -27,7 +27,7 @@ _NAMES = (
     ("batch_stats", "var", "running_var"),
 )
 _COUNTER = "num_batches_tracked"
-# By the number of dimensions: the axes here that become the axes there, and the way back.
+# By the number of dimensions: the axes of one layout in the order of the other.
 _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _FROM_TORCH = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 
@@ -45,19 +45,20 @@ def from_state_dict(
     state_dict: Mapping[str, Any],
     architecture: str = architecture_lib.DEFAULT,
 ) -> dict[str, dict[str, dict[str, jax.Array]]]:
-    """Variables of `ConvNet` from the state_dict of the PyTorch original.
+    """Converts the state_dict of the PyTorch original to variables of `ConvNet`.
 
     Args:
-      state_dict: every array of the original, `bnN.num_batches_tracked` included, by its name:
-        anything that `np.asarray` takes, tensors on the CPU too. Any float type.
-      architecture: that of the network; by default the original's.
+      state_dict: every array of the original by its name, `bnN.num_batches_tracked` included.
+        An array is anything that `np.asarray` takes, such as a tensor on the CPU, of any float
+        type.
+      architecture: the network's; the default is the original's.
 
     Returns:
-      {'params': ..., 'batch_stats': ...}, float32. They share no memory with the state_dict.
+      {'params': ..., 'batch_stats': ...}, float32; no memory is shared with the state_dict.
 
     Raises:
       UserError: an entry is missing, has another shape or type, or holds NaN or infinity; or
-        one is there that the original does not have. It names the first.
+        there is an entry that the original does not have. The message names the first one.
     """
     entries = _entries(architecture)
     shapes = {entry.torch_name: entry.torch_shape for entry in entries}
@@ -73,17 +74,17 @@ def from_state_dict(
 def to_state_dict(
     variables: Mapping[str, Any], architecture: str = architecture_lib.DEFAULT
 ) -> dict[str, np.ndarray]:
-    """The state_dict of the PyTorch original from variables of `ConvNet`.
+    """Converts variables of `ConvNet` to the state_dict of the PyTorch original.
 
     Args:
-      variables: {'params': ..., 'batch_stats': ...}, of arrays of any float type.
-      architecture: that of the network; by default the original's.
+      variables: {'params': ..., 'batch_stats': ...}, arrays of any float type.
+      architecture: the network's; the default is the original's.
 
     Returns:
-      Every entry of the original, in its order: float32, and int64[] of zero for each
-      `bnN.num_batches_tracked`, which batch norm here does not count, nor PyTorch's use with a
-      fixed momentum. C-contiguous and writable: with `torch.from_numpy` on each, it loads with
-      strict=True.
+      Every entry of the original, in its order, as float32, but `bnN.num_batches_tracked` as
+      int64[] of zero: Flax does not count batches, and PyTorch uses the count only without a
+      fixed momentum. The arrays are C-contiguous and writable: after `torch.from_numpy` on
+      each, the state_dict loads with strict=True.
 
     Raises:
       UserError: as for `from_state_dict`.

@@ -1,18 +1,12 @@
 """Accuracy, loss, calibration and intervals, against values that were computed elsewhere."""
 
 import math
-from functools import partial
-from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from scipy import special
 
-from mnist_flax import input_pipeline, metrics, steps
-from mnist_flax.trained import loading
-
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
+from mnist_flax import metrics
 
 
 def answers(*rows: tuple[int, float]) -> np.ndarray:
@@ -27,7 +21,7 @@ def answers(*rows: tuple[int, float]) -> np.ndarray:
 def test_by_hand() -> None:
     # Bins of a width of 1/15: 0.60 is at the upper end of the 9th, 0.62 in the 10th, 0.95 and
     # 1 in the 15th.
-    found = metrics.evaluate(
+    found = metrics.score(
         answers((3, 0.60), (3, 0.62), (7, 0.95), (7, 1.0), (1, 0.95)), np.array([3, 4, 7, 7, 2])
     )
     assert (found.size, found.correct, found.accuracy) == (5, 3, 0.6)
@@ -47,7 +41,7 @@ def test_by_hand() -> None:
 
 
 def test_a_network_that_is_as_sure_as_it_is_right() -> None:
-    found = metrics.evaluate(answers(*[(0, 0.75)] * 4), np.array([0, 0, 0, 1]))
+    found = metrics.score(answers(*[(0, 0.75)] * 4), np.array([0, 0, 0, 1]))
     assert found.ece == pytest.approx(0, abs=1e-12)
 
 
@@ -61,14 +55,14 @@ def test_ece_image_by_image() -> None:
     for row, label in zip(probabilities, labels, strict=True):
         (place,) = [m for m in range(15) if m / 15 < row.max() <= (m + 1) / 15]
         gaps[place] += (row.argmax() == label) - row.max()
-    found = metrics.evaluate(metrics.log_softmax(logits), labels)
+    found = metrics.score(metrics.log_probabilities(logits), labels)
     assert found.ece == pytest.approx(sum(map(abs, gaps.values())) / 2000, abs=1e-12)
     loss = -np.log(probabilities[np.arange(2000), labels]).mean()
     assert found.loss == pytest.approx(loss, abs=1e-12)
 
 
 def test_of_equal_answers_the_smaller_digit_counts() -> None:
-    found = metrics.evaluate(np.full((2, 10), math.log(0.1)), np.array([0, 9]))
+    found = metrics.score(np.full((2, 10), math.log(0.1)), np.array([0, 9]))
     assert found.correct == 1
     assert found.confusion[9, 0] == 1
 
@@ -98,38 +92,28 @@ def test_wilson_is_where_the_score_is_one_point_nine_six() -> None:
             assert abs(score) == pytest.approx(1.959963984540054, abs=1e-9)
 
 
-def test_log_softmax_of_large_logits() -> None:
+def test_log_probabilities_of_large_logits() -> None:
     logits = np.array([[1e4, 0, -1e4], [0.0, 1.0, 2.0]], np.float32)
-    found = metrics.log_softmax(logits)
+    found = metrics.log_probabilities(logits)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, special.log_softmax(logits.astype(float), axis=1))
 
 
-def test_shifts() -> None:
-    image = np.zeros((28, 28), np.uint8)
-    image[5, 7], image[0, 0], image[27, 13] = 200, 100, 50
-    views = metrics.shifted(image[None])
-    assert len(views) == 9
-    places = {tuple(np.argwhere(view[0] == 200)[0]) for view in views}
-    assert places == {(y, x) for y in (4, 5, 6) for x in (6, 7, 8)}
-    # What leaves the image does not come in on the other side.
-    assert sum((view == 100).any() for view in views) == 4
-    assert sum((view == 50).any() for view in views) == 6
-    np.testing.assert_array_equal(views[4][0], image)
+@pytest.mark.parametrize(
+    ("correct", "count", "target", "expected"),
+    [(9940, 10_000, 0.994, True), (9939, 10_000, 0.994, False), (497, 500, 0.994, True)],
+)
+def test_meets_target(correct: int, count: int, target: float, expected: bool) -> None:
+    assert metrics.meets_target(correct, count, target) is expected
 
 
-def test_tta_is_the_mean_probability(data_dir: Path) -> None:
-    run = loading.from_weights(WEIGHTS)
-    images = input_pipeline.load("test[:50]", data_dir).images.copy()
-    # Then what np.roll brings in is black.
-    images[:, [0, -1]] = images[:, :, [0, -1]] = 0
-    apply = jax.jit(partial(steps.create_model(run.config).apply, train=False))
-    views = []
-    for y in (-1, 0, 1):
-        for x in (-1, 0, 1):
-            moved = np.roll(images, (y, x), (1, 2))
-            pixels = (moved[..., None] / np.float32(255) - 0.1307) / 0.3081
-            logits = apply(run.variables, np.float32(pixels))
-            views.append(special.softmax(np.asarray(logits, float), axis=1))
-    found = metrics.augmented_log_probabilities(run, images)
-    np.testing.assert_allclose(np.exp(found), np.mean(views, axis=0), rtol=0, atol=1e-5)
+def test_first_epoch_at_target() -> None:
+    assert metrics.first_epoch_at_target([9900, 9940, 9950], 10_000, 0.994) == 2
+    assert metrics.first_epoch_at_target([9900, 9939], 10_000, 0.994) is None
+
+
+def test_count_is_recovered_from_a_rounded_accuracy() -> None:
+    for count in (10_000, 9_999, 7):
+        for correct in range(max(0, count - 100), count + 1):
+            accuracy = float(np.float32(correct) / np.float32(count))
+            assert metrics.count_correct(accuracy, count) == correct

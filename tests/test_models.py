@@ -110,6 +110,19 @@ def test_initial_weights_are_pytorchs(layer):
         assert abs(values.std() - sd) < 5 * sd / math.sqrt(values.size)
 
 
+def test_evaluation_leaves_the_state_alone_and_needs_no_key(variables):
+    x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1))
+    model = models.ConvNet()
+    logits, updates = model.apply(variables, x, train=False, mutable=["batch_stats"])
+    jax.tree.map(
+        np.testing.assert_array_equal, updates["batch_stats"], variables["batch_stats"]
+    )
+    # Each image by itself.
+    np.testing.assert_allclose(
+        model.apply(variables, x[:1], train=False), logits[:1], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "error", "message"),
     [
@@ -134,19 +147,6 @@ def test_an_architecture_that_is_not_a_string():
         models.ConvNet(architecture=[8, 16]).init(
             jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False
         )
-
-
-def test_evaluation_leaves_the_state_alone_and_needs_no_key(variables):
-    x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1))
-    model = models.ConvNet()
-    logits, updates = model.apply(variables, x, train=False, mutable=["batch_stats"])
-    jax.tree.map(
-        np.testing.assert_array_equal, updates["batch_stats"], variables["batch_stats"]
-    )
-    # Each image by itself.
-    np.testing.assert_allclose(
-        model.apply(variables, x[:1], train=False), logits[:1], atol=1e-5
-    )
 
 
 def test_training_drops_out(variables):

@@ -1,5 +1,6 @@
-"""The notebook: kept without what it printed, and run from top to bottom on a few images."""
+"""The notebook: kept without outputs, and run from top to bottom on a few images."""
 
+import ast
 import json
 import os
 import re
@@ -36,6 +37,23 @@ def test_every_step_has_a_heading_and_its_cells_are_short() -> None:
     assert len(headings) == len(set(headings)) >= 10
     for cell in code_cells(NOTEBOOK):
         assert len(cell.source.splitlines()) <= 50
+
+
+def test_it_uses_public_names_only() -> None:
+    used = set()
+    for cell in code_cells(NOTEBOOK):
+        # Lines for IPython are not Python.
+        tree = ast.parse("\n".join(x for x in cell.source.splitlines() if x[:1] != "%"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                assert not any(x.name.startswith("mnist_flax.") for x in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module.startswith("mnist_flax"):
+                assert node.module == "mnist_flax"
+                used |= {x.name for x in node.names}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                used |= {node.attr} if node.value.id == "mnist_flax" else set()
+    assert len(used) > 15
+    assert used <= set(mnist_flax.__all__)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +96,8 @@ def test_it_runs_from_top_to_bottom(executed) -> None:
         # nbclient raises where a cell fails; a warning would be on stderr.
         assert "stderr" not in [output.get("name") for output in cell.outputs]
     assert outputs(executed, '"pip", "install"') == []
-    assert (
-        printed(executed, "input_pipeline.load(") == "400 images to train on, 200 to test on\n"
-    )
-    assert "Total params: 19,114" in printed(executed, "print(model_table")
+    assert printed(executed, "load_split(") == "400 images to train on, 200 to test on\n"
+    assert "Total params: 19,114" in printed(executed, "tabulate(")
 
 
 @pytest.mark.slow
@@ -90,11 +106,11 @@ def test_it_runs_from_top_to_bottom(executed) -> None:
     [
         "show(np.concatenate",
         "plt.bar",
-        "figures.draw_augmentations",
-        "augment.apply",
+        "draw_augmentations(",
+        "random_augment(",
         "train_and_evaluate(config",
-        "figures.draw_confusion",
-        "figures.draw_mistakes",
+        "draw_confusion(",
+        "draw_mistakes(",
     ],
 )
 def test_figures(executed, words) -> None:
@@ -116,10 +132,10 @@ def test_the_run_that_it_made(executed) -> None:
     assert [record["epoch"] for record in history] == [1, 2]
     right = round(200 * history[-1]["test_accuracy"])
     assert printed(executed, "wilson_interval").startswith(f"{right} of 200 right\n")
-    said = printed(executed, "export.main")
+    said = printed(executed, "export_network(")
     for name in ("digits.safetensors", "digits.onnx"):
         assert (workdir / name).stat().st_size > 70_000
         assert name in said
-    (drawing,) = outputs(executed, "demo_page.build")
+    (drawing,) = outputs(executed, "drawing_page(")
     assert "data:text/html;base64," in drawing.data["text/html"]
     assert sorted(path.name for path in executed[1].iterdir()) == ["runs"]

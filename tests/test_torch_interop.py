@@ -196,7 +196,7 @@ def test_unfit_variables(variables) -> None:
 
 def test_with_pytorch_itself(state_dict) -> None:
     torch = pytest.importorskip(
-        "torch", reason="PyTorch is no dependency; install it to run this"
+        "torch", reason="PyTorch is not a dependency; install it to run this"
     )
     from fixtures.make_torch_fixture import Net
 
@@ -217,7 +217,7 @@ def test_with_pytorch_itself(state_dict) -> None:
 
 def test_tensors_that_numpy_cannot_read(state_dict) -> None:
     torch = pytest.importorskip(
-        "torch", reason="PyTorch is no dependency; install it to run this"
+        "torch", reason="PyTorch is not a dependency; install it to run this"
     )
     state_dict["fc.bias"] = torch.zeros(10, requires_grad=True)
     with raises_user_error("'fc.bias' cannot be read as an array: ", "detach()"):

@@ -1,9 +1,8 @@
-"""Which pixels Pillow takes when it resizes, rotates and scales a 28 x 28 image.
+"""Computes which pixels Pillow reads when it resizes, rotates or scales a 28 x 28 image.
 
 Pillow computes these positions and weights in float64 or in fixed point. A jitted program has
-int32 and float32, so each function here is a rearrangement of Pillow's formula that needs no
-more: what must be exact is done in integers, and the constants come from float64 tables that
-are computed once, at import. `mnist_flax.augment` is the only caller.
+only int32 and float32, so each function here rearranges Pillow's formula: integers hold what
+must be exact, and constants come from float64 tables, which are computed once, at import.
 """
 
 import jax
@@ -14,10 +13,11 @@ SIZE = 28  # pixels a side
 
 
 def resize_taps(crop_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The two pixels, and their weights, that each of 28 pixels of an enlarged crop mixes.
+    """Computes the two pixels, and their weights, that each pixel of an enlarged crop mixes.
 
-    Bilinear enlargement reaches at most two pixels: precompute_coeffs and normalize_coeffs_8bpc
-    in Pillow's Resample.c. The crop lies where torchvision's CenterCrop puts it.
+    Bilinear enlargement mixes at most two pixels along an axis: precompute_coeffs and
+    normalize_coeffs_8bpc in Pillow's Resample.c. The crop lies where torchvision's CenterCrop
+    puts it.
 
     Args:
       crop_size: side of the centre crop in pixels, 1 to 28.
@@ -31,27 +31,27 @@ def resize_taps(crop_size: int) -> tuple[np.ndarray, np.ndarray]:
     weights = np.maximum(1 - np.abs(taps - center + 0.5), 0)
     weights[taps >= crop_size] = 0
     weights /= weights.sum(0)
-    corner = round((SIZE - crop_size) / 2)  # half a pixel goes to the even side
+    corner = round((SIZE - crop_size) / 2)  # rounds half to even, as torchvision does
     taps = np.minimum(taps, crop_size - 1) + corner
     return taps, (weights * (1 << 22) + 0.5).astype(np.int32)
 
 
-# Pillow's coefficients of a rotation are c and s, the cosine and sine of the angle, and the
-# place in the original of the new image's first pixel, 14 - 13.5 (c - s) and 14 - 13.5 (c + s),
-# computed in float64, multiplied by 2^16 and rounded. Float32 would be off by up to a tenth of
-# such a unit. Instead the four are expanded about the nearest eighth of a degree,
+# Pillow describes a rotation by four numbers: c and s, the cosine and sine of the angle, and
+# 14 - 13.5 (c - s) and 14 - 13.5 (c + s), the position in the original of the new image's first
+# pixel. It computes them in float64, multiplies by 2^16 and rounds. Float32 would be off by up
+# to a tenth of such a unit. Here each number is expanded about the nearest eighth of a degree,
 #     value + slope r + curvature r^2 + ...        with r in degrees, at most 1/16,
-# from float64 tables. The large parts, up to 1.3 million units, are exact sums and products of
-# int32: the value and the slope in whole units plus a rest, r in 2^-20 degrees plus a rest, and
-# fractions of a unit in 2^-28. Only products that stay below 1 are left to float32, where they
-# err by about 3e-8, however a compiler may fuse or round them.
+# with coefficients from float64 tables. The large terms, up to 1.3 million units, are exact
+# sums and products of int32: value and slope in whole units plus a rest, r in 2^-20 degrees
+# plus a rest, fractions of a unit in 2^-28. Float32 computes only products below 1, with an
+# error of about 3e-8, however a compiler fuses or rounds them.
 _STEPS = 8  # table rows a degree
 _R_BITS = 20  # r is at most 2^16 in 2^-20 degrees; times a slope of at most 21,838, an int32
 _FRACTION_BITS = 28
 
 
 def _rotation_tables() -> tuple[np.ndarray, ...]:
-    """Value, its rest, slope, its rest, curvature: each [360 * _STEPS, 4]."""
+    """Computes value, its rest, slope, its rest and curvature: each [360 * _STEPS, 4]."""
     radians = np.pi / 180
     angle = np.arange(360 * _STEPS) / _STEPS * radians
     c, s = np.cos(angle), np.sin(angle)
@@ -72,16 +72,16 @@ _ROTATIONS = _rotation_tables()
 
 
 def rotation(degrees: jax.Array) -> tuple[jax.Array, ...]:
-    """The coefficients of `Image.rotate(degrees)` in 16.16 fixed point.
+    """Computes the coefficients of `Image.rotate(degrees)` in 16.16 fixed point.
 
-    Pixel (x, y) of the new image shows the original's (cos x - sin y + x0, sin x + cos y + y0):
-    Image.rotate in Pillow's Image.py and affine_fixed in its Geometry.c.
+    Pixel (x, y) of the new image shows the original's (cos x - sin y + x0, sin x + cos y + y0);
+    see Image.rotate in Pillow's Image.py and affine_fixed in its Geometry.c.
 
     Args:
       degrees: float32[N], counterclockwise.
 
     Returns:
-      cos, sin, x0, y0: each int32[N], in units of 2^-16.
+      cos, sin, x0 and y0: each int32[N], in units of 2^-16.
     """
     nearest = jnp.round(degrees * _STEPS)
     row = nearest.astype(jnp.int32) % (360 * _STEPS)
@@ -106,19 +106,19 @@ def rotation(degrees: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def scaled_positions(shift: jax.Array, scale: jax.Array) -> jax.Array:
-    """The column of the original that each column shows after scaling and shifting.
+    """Computes the column of the original that each column shows after scaling and shifting.
 
-    Column i shows floor(14 + (i + 1/2 - 14 - shift) / scale). Pillow adds 1 / scale up in
-    float64 (ImagingScaleAffine in Geometry.c), off by up to 1e-13. Here numerator and scale
-    are counted in 2^-25, so that their integer quotient is exact; unless it is a whole
-    number, it is more than 1e-8 away from one, and both have the same floor.
+    Column i shows floor(14 + (i + 1/2 - 14 - shift) / scale). Pillow sums 1 / scale in float64
+    (ImagingScaleAffine in Geometry.c), which is off by up to 1e-13. Here numerator and scale
+    are counted in units of 2^-25 and divided as integers, exactly. Both have the same floor,
+    because a quotient that is not whole is more than 1e-8 away from a whole number.
 
     Args:
       shift: int32[N], pixels to the right, -28 to 28.
       scale: float32[N], magnification, 0.25 to 4.
 
     Returns:
-      int32[N,28], also outside 0..27 where the original ends.
+      int32[N,28]; below 0 or above 27 where the column lies outside the original.
     """
     divisor = (scale * 2.0**25).astype(jnp.int32)[:, None]
     doubled = 2 * (jnp.arange(SIZE, dtype=jnp.int32)[None] - shift[:, None]) - (SIZE - 1)
