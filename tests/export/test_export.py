@@ -317,9 +317,9 @@ def test_the_reference_is_the_network(split, logits) -> None:
         ([], "--workdir is missing"),
         (["--workdir", "run", "--format", "onnx"], "--output is missing"),
         (["--workdir", "run", "--output", "net"], "--format is missing"),
-        (["--workdir", "run", "--output=", "--format=onnx"], "--output is missing"),
-        (["--format", "keras"], "flag --format=keras: value should be one of <safetensors|"),
-        (["--frmt", "onnx"], "Unknown command line flag 'frmt'"),
+        (["--workdir", "run", "--output=", "--format=onnx"], "--output is empty; name a path"),
+        (["--format", "keras"], "argument --format: invalid choice: 'keras'"),
+        (["--frmt", "onnx"], "unknown flag --frmt; did you mean --format?"),
         (["net.onnx"], "unexpected argument 'net.onnx'"),
     ],
 )
