@@ -14,7 +14,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
-from mnist_flax import augment, torch_interop
+from mnist_flax import augment
 from mnist_flax.trained import folding, loading
 
 # What ONNX Runtime and ONNX Runtime Web read since version 1.12, of 2022: nothing here needs
@@ -59,16 +59,15 @@ def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
 
 def _graph(run: loading.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
     """The constants by name, and the nodes in order; activations are [N,C,H,W]."""
-    layers = run.config.model.architecture
-    state_dict = torch_interop.to_state_dict(run.variables, layers)
+    folded = folding.fold(run.variables, run.config.model.architecture)
     constants: dict[str, np.ndarray] = {
         # (x / 255 - MEAN) / STD, each step rounded to float32, as in `augment.normalize`.
         "white": np.array([255], np.float32),
         "mean": np.array([augment.MEAN], np.float32),
         "std": np.array([augment.STD], np.float32),
         "channel_axis": np.array([1], np.int64),
-        "fc.weight": state_dict["fc.weight"],
-        "fc.bias": state_dict["fc.bias"],
+        "fc.weight": folded.fc_weight,
+        "fc.bias": folded.fc_bias,
     }
     nodes: list[onnx.NodeProto] = []
     last = "images"
@@ -85,7 +84,7 @@ def _graph(run: loading.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeP
     add("Sub", "centred", "mean")
     add("Div", "normalized", "std")
     add("Unsqueeze", "input", "channel_axis")
-    for i, (weight, bias, pooled) in enumerate(folding.convolutions(state_dict, layers), 1):
+    for i, (weight, bias, pooled) in enumerate(folded.convolutions, 1):
         constants |= {f"conv{i}.weight": weight, f"conv{i}.bias": bias}
         size = weight.shape[-1]
         inputs = (f"conv{i}.weight", f"conv{i}.bias")
