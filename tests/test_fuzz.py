@@ -23,6 +23,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax import traverse_util
 from helpers.idx_files import idx_bytes
 from helpers.large_claims import large_claims
 from helpers.mutations import archives, chunked, damaged, headers, pictures
@@ -30,7 +31,7 @@ from helpers.sample_images import image_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnist_flax import architecture, main, torch_interop
+from mnist_flax import architecture, main, network_arrays, torch_interop
 from mnist_flax import config as config_lib
 from mnist_flax.datasets import idx
 from mnist_flax.errors import UserError
@@ -44,8 +45,8 @@ SHAPE = (6, 5, 4)
 # By the suffix of a file.
 READERS: dict[str, Callable[[Path], Any]] = {
     ".gz": lambda path: idx.read(path, SHAPE),
-    ".safetensors": weights.from_file,
-    ".pt": weights.from_file,
+    ".safetensors": lambda path: weights.read(path).variables,
+    ".pt": lambda path: weights.read(path).variables,
     ".png": images.read,
     ".jpeg": images.read,
     ".bmp": images.read,
@@ -61,7 +62,7 @@ def prepare_worker() -> None:
     if find_spec("torch"):
         import torch  # noqa: F401
     # JAX makes its threads and its one program.
-    weights.from_file(TRAINED)
+    weights.read(TRAINED)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (used + 768 * 2**20, limit))
@@ -172,17 +173,16 @@ def test_idx_files_of_any_content(fuzz) -> None:
 
 
 def check_weights(found: Any, _: bytes) -> None:
-    flat, _ = jax.tree.flatten_with_path(found)
-    shapes = {tuple(key.key for key in path): x.shape for path, x in flat}
-    entries = torch_interop._entries(architecture.DEFAULT)
-    assert shapes == {entry.path: entry.shape for entry in entries if entry.path}
-    for _, array in flat:
+    arrays = traverse_util.flatten_dict(found, sep="/")
+    shapes = network_arrays.shapes(architecture.DEFAULT)
+    assert {name: array.shape for name, array in arrays.items()} == shapes
+    for array in arrays.values():
         assert array.dtype == np.float32
         assert np.isfinite(array).all()
 
 
 def test_safetensors_of_any_bytes(fuzz) -> None:
-    as_torch = torch_interop.to_state_dict(weights.from_file(TRAINED))
+    as_torch = torch_interop.to_state_dict(weights.read(TRAINED).variables)
     whole = [TRAINED.read_bytes(), safetensors.numpy.save(as_torch)]
     fuzz("safetensors, bytes", ".safetensors", damaged(whole), check_weights, 1200)
 
@@ -198,7 +198,7 @@ def state_dict() -> bytes:
     torch = pytest.importorskip(
         "torch", reason="PyTorch is no dependency; install it to run this"
     )
-    arrays = torch_interop.to_state_dict(weights.from_file(TRAINED))
+    arrays = torch_interop.to_state_dict(weights.read(TRAINED).variables)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(x) for name, x in arrays.items()}, file)
     return file.getvalue()

@@ -83,7 +83,7 @@ def from_weights(path: str | Path) -> Trained:
     """A network with the weights of a file, of which no run is known.
 
     Args:
-      path: see `weights.from_file`.
+      path: see `weights.read`.
 
     Returns:
       The default config, with the file's architecture, epoch 0 and an empty history stand for
@@ -92,10 +92,10 @@ def from_weights(path: str | Path) -> Trained:
     Raises:
       UserError: the file cannot be used.
     """
-    variables = weights.from_file(path)
+    found = weights.read(path)
     config = config_lib.load(config_lib.default_path())
-    config.model.architecture = weights.architecture_of(path)
-    return Trained(config, variables, 0, True, [])
+    config.model.architecture = found.architecture
+    return Trained(config, found.variables, epoch=0, finished=True, history=[])
 
 
 def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:

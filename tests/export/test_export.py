@@ -57,7 +57,7 @@ def write_run(
     create = partial(steps.create_train_state, config=config)
     state = create(jax.random.key(0))
     if not layers:
-        state = state._replace(**weights.from_file(WEIGHTS))
+        state = state._replace(**weights.read(WEIGHTS).variables)
     history = [{"epoch": 1, "test_accuracy": 0.5, "test_loss": None}]
     checkpoints.save(workdir, config, state, history)
     return workdir
@@ -139,8 +139,8 @@ def test_safetensors(tmp_path, workdir) -> None:
     for path in paths:
         assert command.main(arguments(workdir, "safetensors", path)) == 0
     assert len({path.read_bytes() for path in paths}) == 1
-    found = weights.from_file(paths[0])
-    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
+    found = weights.read(paths[0])
+    jax.tree.map(np.testing.assert_array_equal, found, weights.read(WEIGHTS))
     with safetensors.safe_open(paths[0], "np") as file:
         assert {"params/conv1/kernel", "batch_stats/bn1/mean"} < set(file.keys())
         assert description(file.metadata()["mnist_flax"]) == {
@@ -167,8 +167,8 @@ def test_torch(tmp_path, workdir, split, logits) -> None:
         in_float64 = net.double()(pixels.double()).numpy()
     expected = reference.logits(loading.load(workdir), split.images)["float64"]
     np.testing.assert_allclose(in_float64, expected, rtol=0, atol=1e-10)
-    found = weights.from_file(path)
-    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
+    found = weights.read(path)
+    jax.tree.map(np.testing.assert_array_equal, found, weights.read(WEIGHTS))
 
 
 @pytest.mark.usefixtures("few_images")

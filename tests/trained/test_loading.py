@@ -110,7 +110,7 @@ def test_weights_of_a_file() -> None:
     run = loading.choose(None, str(WEIGHTS))
     assert (run.epoch, run.finished, run.history) == (0, True, [])
     assert run.config == config_lib.load(config_lib.default_path())
-    jax.tree.map(np.testing.assert_array_equal, run.variables, weights.from_file(WEIGHTS))
+    jax.tree.map(np.testing.assert_array_equal, run.variables, weights.read(WEIGHTS).variables)
 
 
 def test_the_flags_of_commands(tmp_path) -> None:
