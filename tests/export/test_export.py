@@ -6,6 +6,7 @@ Tests of the format torch run where PyTorch is installed.
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,27 +19,15 @@ import safetensors
 
 from mnist_flax import architecture, input_pipeline, steps
 from mnist_flax import config as config_lib
-from mnist_flax.export import (
-    command,
-    reference,
-    to_onnx,
-    to_safetensors,
-    to_stablehlo,
-    to_torch,
-)
+from mnist_flax.errors import UserError
+from mnist_flax.export import command, reference, to_onnx, to_stablehlo
+from mnist_flax.export.formats import FORMATS, File, Network
 from mnist_flax.input_pipeline import Split
 from mnist_flax.runs import checkpoints
 from mnist_flax.trained import loading, weights
 
 WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
-FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]
 OTHER = "4k5 pool 6k1 pool 5 5 same 3"
-ROOMS = {
-    "safetensors": to_safetensors,
-    "torch": to_torch,
-    "stablehlo": to_stablehlo,
-    "onnx": to_onnx,
-}
 
 
 def write_run(
@@ -196,7 +185,8 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
 
 @pytest.mark.usefixtures("few_images")
 def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
-    data = to_stablehlo.encode(loading.load(workdir), "")
+    network = Network(loading.load(workdir).variables, architecture.DEFAULT, "")
+    data = to_stablehlo.encode(network).data
     products = [
         line
         for line in jax.export.deserialize(bytearray(data)).mlir_module().splitlines()
@@ -261,15 +251,15 @@ def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) 
     captured = capsys.readouterr()
     assert captured.err == (f"warning: the run in {run} is used as it was after epoch 1 of 2\n")
     assert f"Network: {run} after epoch 1 of 2\n" in captured.out
-    found = to_onnx.read(path.read_bytes(), architecture.DEFAULT)(split.images)
+    found = to_onnx.read(path.read_bytes())(split.images)
     np.testing.assert_allclose(found, logits, rtol=0, atol=2e-5)
 
 
-def with_bias(run: loading.Trained, change: float) -> loading.Trained:
-    """The network with another bias of the first logit."""
-    layers = run.variables["params"]
-    fc = layers["fc"] | {"bias": layers["fc"]["bias"].at[0].add(change)}
-    return run._replace(variables=run.variables | {"params": layers | {"fc": fc}})
+def with_fc(variables: dict, change: Callable[[jax.Array], jax.Array]) -> dict:
+    """Variables with another linear layer."""
+    params = variables["params"]
+    fc = jax.tree.map(change, params["fc"])
+    return variables | {"params": params | {"fc": fc}}
 
 
 @pytest.mark.usefixtures("few_images")
@@ -280,9 +270,13 @@ def test_a_file_that_answers_differently(
     tmp_path, workdir, capsys, monkeypatch, name, change
 ) -> None:
     needs(name)
-    encode = ROOMS[name].encode
-    wrong = lambda run, text: encode(with_bias(run, change), text)  # noqa: E731
-    monkeypatch.setattr(ROOMS[name], "encode", wrong)
+    right = FORMATS[name]
+
+    def encode(network: Network) -> File:
+        variables = with_fc(network.variables, lambda x: x.at[0].add(change))
+        return right.encode(network._replace(variables=variables))
+
+    monkeypatch.setitem(FORMATS, name, right._replace(encode=encode))
     assert command.main(arguments(workdir, name, tmp_path / "net")) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -292,16 +286,29 @@ def test_a_file_that_answers_differently(
     assert not list(tmp_path.iterdir())
 
 
-def test_large_logits_are_rounded_by_more(split) -> None:
-    run = loading.from_weights(WEIGHTS)
-    params = run.variables["params"]
-    params = params | {"fc": jax.tree.map(lambda x: 100 * x, params["fc"])}
-    run = run._replace(variables=run.variables | {"params": params})
-    data, _ = command._encode(run, split, "onnx")
-    expected = reference.logits(run, split.images)["float64"]
-    program = to_onnx.read(data, run.config.model.architecture)
-    difference = np.abs(program(split.images) - expected).max()
+@pytest.mark.usefixtures("few_images")
+def test_large_logits_are_rounded_by_more(tmp_path, split) -> None:
+    trained = loading.from_weights(WEIGHTS)
+    trained = trained._replace(variables=with_fc(trained.variables, lambda x: 100 * x))
+    path = tmp_path / "net.onnx"
+    command.export(trained, "onnx", path)
+    expected = reference.logits(trained, split.images)["float64"]
+    found = to_onnx.read(path.read_bytes())(split.images)
+    difference = np.abs(found - expected).max()
     assert 1e-5 < difference <= 1e-5 * np.abs(expected).max() / 25
+
+
+@pytest.mark.usefixtures("few_images")
+def test_export_as_a_function(tmp_path) -> None:
+    trained, path = loading.from_weights(WEIGHTS), tmp_path / "net.safetensors"
+    file, accuracy, checked = command.export(trained, "safetensors", str(path))
+    assert file == f"File: {path}, safetensors, {path.stat().st_size:,} bytes"
+    assert accuracy == "Accuracy: 99.80% of the test images"
+    assert "by at most 0.0e+00 in float32" in checked
+    with pytest.raises(UserError, match=f"{path} exists already"):
+        command.export(trained, "safetensors", path)
+    with pytest.raises(UserError, match="format 'keras' is unknown; choose one of safetensors"):
+        command.export(trained, "keras", tmp_path / "net.keras")
 
 
 def test_the_reference_is_the_network(split, logits) -> None:
@@ -379,7 +386,7 @@ def test_no_run(tmp_path, capsys) -> None:
 def test_a_missing_library(tmp_path, capsys, monkeypatch, name, library, install) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     argv = arguments(tmp_path, name, tmp_path / "net")
-    assert_refused(argv, f"--format {name} needs {library}, which cannot be imported", capsys)
+    assert_refused(argv, f"format {name} needs {library}, which cannot be imported", capsys)
     assert command.main(argv) == 2
     assert install in capsys.readouterr().err
 
@@ -387,6 +394,6 @@ def test_a_missing_library(tmp_path, capsys, monkeypatch, name, library, install
 def test_help(capsys) -> None:
     assert command.main(["--help"]) == 0
     captured = capsys.readouterr()
-    for word in (*command.FORMATS, "--workdir", "--format", "--output", "Examples:"):
+    for word in (*FORMATS, "--workdir", "--format", "--output", "Examples:"):
         assert word in captured.out
     assert captured.err == ""
