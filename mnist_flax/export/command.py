@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> None:
     for name in ("workdir", "format", "output"):
         if not getattr(args, name):
             raise UserError(f"--{name} is missing (--help has examples)")
-    # `export` checks this, too; here it answers before JAX is imported, which takes a second.
+    # `export` checks this, too, but after the import of JAX, which takes a second.
     _check(args.format, args.output)
     from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
@@ -112,11 +112,11 @@ def export(trained: "Trained", format: str, output: str | Path) -> list[str]:
     accuracy = float((expected["float32"].argmax(1) == split.labels).mean())
     description = _describe(trained, accuracy)
     network = Network(trained.variables, config.model.architecture, description)
-    file = FORMATS[format].encode(network)
-    comparison = _compare(format, file.program, split.images, expected)
-    files.replace(output, file.data)
+    data, program = FORMATS[format].encode(network)
+    comparison = _compare(format, program, split.images, expected)
+    files.replace(output, data)
     return [
-        f"File: {output}, {format}, {len(file.data):,} bytes",
+        f"File: {output}, {format}, {len(data):,} bytes",
         f"Accuracy: {accuracy:.2%} of the test images",
         f"Checked: {comparison}",
     ]
@@ -131,16 +131,7 @@ def _check(format: str, output: Path) -> None:
 def _compare(
     format: str, program: Program, images: np.ndarray, expected: Mapping[str, np.ndarray]
 ) -> str:
-    """Compares the answers of a file with JAX's.
-
-    Args:
-      format: the file's format.
-      program: the file's.
-      images: uint8[N,28,28].
-      expected: JAX's logits by the type it computed in, see `reference.logits`.
-
-    Returns:
-      By how much they differ, in words.
+    """Compares a program's logits with JAX's, and says by how much they differ.
 
     Raises:
       TrainingError: they differ by more than the format's tolerance.
@@ -170,12 +161,7 @@ def _compare(
 def _describe(trained: "Trained", accuracy: float) -> str:
     """Makes the JSON text that a file carries, where its format has a place for one.
 
-    It is one text and not several: safetensors puts several in any order, and the same network
-    shall be the same file.
-
-    Args:
-      trained: the network.
-      accuracy: on all test images, 0 to 1.
+    It is one text: safetensors writes several in an order that changes from file to file.
     """
     description = {
         "format_version": FORMAT_VERSION,

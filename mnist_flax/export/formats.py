@@ -1,7 +1,7 @@
-"""Lists the formats of an export.
+"""Lists the formats of an export: how a file is made, and how exact its answers must be.
 
-This module imports neither JAX nor what a format needs: a command line that is wrong is
-answered first.
+This module imports neither JAX nor a format's libraries, so that a wrong command line is
+answered at once.
 """
 
 import importlib
@@ -22,7 +22,7 @@ class Network(NamedTuple):
     Attributes:
       variables: {'params': ..., 'batch_stats': ...}, float32.
       architecture: the layers, see `mnist_flax.architecture`.
-      description: JSON text about the network: the config it was trained with, its accuracy.
+      description: JSON text: the config of the run, the accuracy.
     """
 
     variables: Mapping[str, Any]
@@ -30,56 +30,43 @@ class Network(NamedTuple):
     description: str
 
 
-class File(NamedTuple):
-    """A file, not written yet.
-
-    Attributes:
-      data: its content.
-      program: computes the logits of the network in `data`. It is made from `data` alone, as
-        far as the format allows.
-    """
-
-    data: bytes
-    program: Program
-
-
 class Format(NamedTuple):
     """A format of files.
 
     Attributes:
-      encode: makes a file.
-      reference: the type in which JAX computes the logits that a file's are compared with.
-      tolerance: how far a file's logits may be from those.
+      encode: makes a file's content, and the program that is read back from it.
+      reference: the type in which JAX computes the logits to compare with.
+      tolerance: how far the program's logits may be from those.
       libraries: what must be installed beside this package.
       install: what pip is to be given for that.
     """
 
-    encode: Callable[[Network], File]
+    encode: Callable[[Network], tuple[bytes, Program]]
     reference: str
     tolerance: float
     libraries: tuple[str, ...] = ()
     install: str = ""
 
 
-def _safetensors(network: Network) -> File:
+def _safetensors(network: Network) -> tuple[bytes, Program]:
     from mnist_flax.export import to_safetensors
 
     return to_safetensors.encode(network)
 
 
-def _torch(network: Network) -> File:
+def _torch(network: Network) -> tuple[bytes, Program]:
     from mnist_flax.export import to_torch
 
     return to_torch.encode(network)
 
 
-def _stablehlo(network: Network) -> File:
+def _stablehlo(network: Network) -> tuple[bytes, Program]:
     from mnist_flax.export import to_stablehlo
 
     return to_stablehlo.encode(network)
 
 
-def _onnx(network: Network) -> File:
+def _onnx(network: Network) -> tuple[bytes, Program]:
     from mnist_flax.export import to_onnx
 
     return to_onnx.encode(network)

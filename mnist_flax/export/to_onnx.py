@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
 from mnist_flax import augment
-from mnist_flax.export.formats import File, Network, Program
+from mnist_flax.export.formats import Network, Program
 from mnist_flax.trained import folding
 
 # The lowest versions that have all that is used here: ONNX Runtime and ONNX Runtime Web have
@@ -22,7 +22,7 @@ from mnist_flax.trained import folding
 OPSET, IR_VERSION = 17, 8
 
 
-def encode(network: Network) -> File:
+def encode(network: Network) -> tuple[bytes, Program]:
     """Makes the file; the description goes into its metadata_props, as 'mnist_flax'."""
     constants, nodes = _graph(network)
     pixels = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 28, 28])
@@ -39,7 +39,7 @@ def encode(network: Network) -> File:
     helper.set_model_props(model, {"mnist_flax": network.description})
     onnx.checker.check_model(model, full_check=True)
     data = model.SerializeToString(deterministic=True)
-    return File(data, read(data))
+    return data, read(data)
 
 
 def read(data: bytes) -> Program:

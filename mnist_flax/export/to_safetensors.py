@@ -11,17 +11,17 @@ import safetensors.numpy
 from flax import traverse_util
 
 from mnist_flax import inference
-from mnist_flax.export.formats import File, Network, Program
+from mnist_flax.export.formats import Network, Program
 from mnist_flax.models import ConvNet
 from mnist_flax.trained import weights
 
 
-def encode(network: Network) -> File:
+def encode(network: Network) -> tuple[bytes, Program]:
     """Makes the file; the description goes into its metadata, as 'mnist_flax'."""
     flat = traverse_util.flatten_dict(network.variables, sep="/")
     arrays = {name: np.ascontiguousarray(x) for name, x in flat.items()}
     data = safetensors.numpy.save(arrays, {"mnist_flax": network.description})
-    return File(data, read(data))
+    return data, read(data)
 
 
 def read(data: bytes) -> Program:

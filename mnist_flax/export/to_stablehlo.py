@@ -10,13 +10,13 @@ import jax.export
 import jax.numpy as jnp
 
 from mnist_flax import augment
-from mnist_flax.export.formats import File, Network, Program
+from mnist_flax.export.formats import Network, Program
 from mnist_flax.models import ConvNet
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def encode(network: Network) -> File:
+def encode(network: Network) -> tuple[bytes, Program]:
     """Makes the file; the format has no place for the description."""
     model = ConvNet(architecture=network.architecture)
 
@@ -30,7 +30,7 @@ def encode(network: Network) -> File:
     with jax.default_matmul_precision("highest"):
         program = jax.export.export(logits, platforms=PLATFORMS)(images)
     data = bytes(program.serialize())
-    return File(data, read(data))
+    return data, read(data)
 
 
 def read(data: bytes) -> Program:

@@ -15,10 +15,10 @@ from torch import nn
 
 from mnist_flax import architecture as architecture_lib
 from mnist_flax import augment, torch_interop
-from mnist_flax.export.formats import File, Network, Program
+from mnist_flax.export.formats import Network, Program
 
 
-def encode(network: Network) -> File:
+def encode(network: Network) -> tuple[bytes, Program]:
     """Makes the file, which torch.load reads with weights_only=True.
 
     The description is left out: load_state_dict(strict=True) accepts nothing but weights.
@@ -27,7 +27,7 @@ def encode(network: Network) -> File:
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(x) for name, x in arrays.items()}, file)
     data = file.getvalue()
-    return File(data, read(data, network.architecture))
+    return data, read(data, network.architecture)
 
 
 def read(data: bytes, architecture: str) -> Program:

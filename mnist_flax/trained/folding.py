@@ -10,14 +10,12 @@ from mnist_flax.ops import layers
 
 
 class Convolution(NamedTuple):
-    """A convolution with stride 1 and zero padding, and the batch norm that follows it.
-
-    ReLU comes next, then pooling if `pooled`.
+    """A convolution with stride 1 and zero padding; ReLU follows.
 
     Attributes:
       weight: float32[O,I,H,W], H = W odd.
       bias: float32[O].
-      pooled: whether there is 2x2 max pooling.
+      pooled: whether 2x2 max pooling follows.
     """
 
     weight: np.ndarray
@@ -26,11 +24,11 @@ class Convolution(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """A network without batch norm.
+    """A network without batch norm: convolutions, the mean over the pixels, a linear layer.
 
     Attributes:
-      convolutions: in the order in which they are applied; the mean over all pixels follows.
-      fc_weight: float32[10,I], of the linear layer.
+      convolutions: in their order.
+      fc_weight: float32[10,I].
       fc_bias: float32[10].
     """
 
@@ -40,11 +38,10 @@ class Folded(NamedTuple):
 
 
 def fold(variables: Mapping[str, Any], architecture: str = architecture_lib.DEFAULT) -> Folded:
-    """Folds each batch norm into the convolution before it, and takes PyTorch's layouts.
+    """Folds each batch norm into the convolution before it.
 
-    It computes in float64 and rounds each result once, to float32; a result that float32 cannot
-    hold becomes infinite. A kernel that several convolutions share is there once for each of
-    them, as each has its own batch norm.
+    It computes in float64 and rounds each result once, to float32; one that float32 cannot hold
+    becomes infinite. A shared kernel is repeated, as each use has its own batch norm.
 
     Args:
       variables: {'params': ..., 'batch_stats': ...}, of `ConvNet`.

@@ -21,7 +21,7 @@ from mnist_flax import architecture, input_pipeline, steps
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
 from mnist_flax.export import command, reference, to_onnx, to_stablehlo
-from mnist_flax.export.formats import FORMATS, File, Network
+from mnist_flax.export.formats import FORMATS, Network, Program
 from mnist_flax.input_pipeline import Split
 from mnist_flax.runs import checkpoints
 from mnist_flax.trained import loading, weights
@@ -186,7 +186,7 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
 @pytest.mark.usefixtures("few_images")
 def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
     network = Network(loading.load(workdir).variables, architecture.DEFAULT, "")
-    data = to_stablehlo.encode(network).data
+    data, _ = to_stablehlo.encode(network)
     products = [
         line
         for line in jax.export.deserialize(bytearray(data)).mlir_module().splitlines()
@@ -272,7 +272,7 @@ def test_a_file_that_answers_differently(
     needs(name)
     right = FORMATS[name]
 
-    def encode(network: Network) -> File:
+    def encode(network: Network) -> tuple[bytes, Program]:
         variables = with_fc(network.variables, lambda x: x.at[0].add(change))
         return right.encode(network._replace(variables=variables))
 
