@@ -1,6 +1,6 @@
 """Lists the arrays that a network has, and checks arrays that come from outside."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -14,75 +14,74 @@ from mnist_flax.models import ConvNet
 
 
 @cache
-def shapes(architecture: str) -> dict[str, tuple[int, ...]]:
-    """Lists the shapes of a network's arrays; nothing is computed for it.
+def expected(architecture: str) -> dict[str, jax.ShapeDtypeStruct]:
+    """Lists the arrays of a network, without computing them.
 
     Args:
       architecture: the network's.
 
     Returns:
-      The shape of each array by its path, such as (3, 3, 1, 8) for 'params/conv1/kernel' and
-      (8,) for 'batch_stats/bn1/mean'. It is cached: do not change it.
+      Shapes and types by path, such as float32[3,3,1,8] for 'params/conv1/kernel', float32[8]
+      for 'batch_stats/bn1/mean'. It is cached: do not change it.
     """
     images = jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
     init = partial(ConvNet(architecture=architecture).init, train=False)
-    tree = jax.eval_shape(init, jax.random.key(0), images)
-    return {name: x.shape for name, x in traverse_util.flatten_dict(tree, sep="/").items()}
+    return traverse_util.flatten_dict(jax.eval_shape(init, jax.random.key(0), images), sep="/")
 
 
 def check(
-    what: str,
-    found: Mapping[str, Any],
-    expected: Mapping[str, tuple[int, ...]],
-    integers: Collection[str] = (),
+    what: str, found: Mapping[str, Any], expected: Mapping[str, jax.ShapeDtypeStruct]
 ) -> dict[str, np.ndarray]:
-    """Checks that exactly the expected arrays are there, and that they hold finite numbers.
+    """Checks that exactly the expected arrays are there, and that all numbers are finite.
 
     Args:
-      what: what holds the arrays, such as 'state_dict'; errors begin with it.
-      found: by name, anything that `np.asarray` takes: tensors on the CPU, too.
-      expected: shapes by name.
-      integers: the names of arrays of integers; all others are of a float type.
+      what: what holds the arrays, such as 'state_dict'; error messages begin with it.
+      found: by name, anything that `np.asarray` takes, tensors on the CPU included.
+      expected: shapes and types by name. Any float type is accepted for float32, any integer
+        type for int64.
 
     Returns:
-      The arrays in the order of `expected`, as float32 copies; integers as they are.
+      Copies of the expected types, in the order of `expected`.
 
     Raises:
       UserError: an array is missing, has another shape or type, or holds a value that is not
-        finite in float32; or there is one more. The message names the first such array.
+        finite in float32; or there is one more. The message names the first.
     """
     extra = next((name for name in found if name not in expected), None)
     arrays = {}
-    try:
-        for name, shape in expected.items():
-            if name not in found:
-                other = "" if extra is None else f"; it has {extra!r} instead"
-                raise ValueError(f"{name!r} of shape {list(shape)} is missing{other}")
-            arrays[name] = _array(name, found[name], shape, name in integers)
-        if extra is not None:
-            raise ValueError(f"{extra!r} is no entry of this network")
-    except ValueError as error:
-        why = " ".join(str(error).split())
-        raise UserError(f"{what}: {why}; give all weights of the network, no others") from error
+    for name, like in expected.items():
+        if name not in found:
+            other = "" if extra is None else f"; it has {extra!r} instead"
+            raise _unfit(what, f"{name!r} of shape {list(like.shape)} is missing{other}")
+        try:
+            arrays[name] = _convert(found[name], like)
+        except ValueError as error:
+            raise _unfit(what, f"{name!r} {error}") from error
+    if extra is not None:
+        raise _unfit(what, f"{extra!r} is no entry of this network")
     return arrays
 
 
-def _array(name: str, value: Any, shape: tuple[int, ...], is_integer: bool) -> np.ndarray:
-    """Reads one array; raises ValueError if it is not as expected."""
+def _convert(value: Any, like: jax.ShapeDtypeStruct) -> np.ndarray:
+    """Converts one array; raises ValueError if it is not as expected."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name!r} cannot be read as an array: {error}") from error
-    if array.shape != shape:
-        raise ValueError(f"{name!r} has shape {list(array.shape)}, expected {list(shape)}")
-    # jnp's issubdtype: NumPy's does not know bfloat16.
-    if not jnp.issubdtype(array.dtype, jnp.integer if is_integer else jnp.floating):
-        expected = "an integer" if is_integer else "float32"
-        raise ValueError(f"{name!r} has type {array.dtype}, expected {expected}")
-    if is_integer:
-        return array
+        raise ValueError(f"cannot be read as an array: {error}") from error
+    if array.shape != like.shape:
+        raise ValueError(f"has shape {list(array.shape)}, expected {list(like.shape)}")
+    is_float = like.dtype == np.float32
+    # jnp's: NumPy's issubdtype does not know bfloat16.
+    if not jnp.issubdtype(array.dtype, jnp.floating if is_float else jnp.integer):
+        wanted = "float32" if is_float else "an integer"
+        raise ValueError(f"has type {array.dtype}, expected {wanted}")
     with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite.
-        array = array.astype(np.float32)
+        array = array.astype(like.dtype)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name!r} holds a value that is not finite in float32")
+        raise ValueError("holds a value that is not finite in float32")
     return array
+
+
+def _unfit(what: str, why: str) -> UserError:
+    why = " ".join(why.split())
+    return UserError(f"{what}: {why}; give all weights of the network, no others")

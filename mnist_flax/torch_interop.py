@@ -32,12 +32,11 @@ _FROM_TORCH = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 
 
 class _Entry(NamedTuple):
-    """One array of the state_dict, and the path and shape it has here: '' for a counter."""
+    """One array of the state_dict, and the path that it has here: '' for a counter."""
 
     torch_name: str
-    torch_shape: tuple[int, ...]
+    torch_type: jax.ShapeDtypeStruct
     path: str
-    shape: tuple[int, ...]
 
 
 def from_state_dict(
@@ -59,9 +58,8 @@ def from_state_dict(
         one is there that the original does not have. It names the first.
     """
     entries = _entries(architecture)
-    shapes = {entry.torch_name: entry.torch_shape for entry in entries}
-    counters = {entry.torch_name for entry in entries if not entry.path}
-    arrays = network_arrays.check("state_dict", state_dict, shapes, counters)
+    expected = {entry.torch_name: entry.torch_type for entry in entries}
+    arrays = network_arrays.check("state_dict", state_dict, expected)
     flat = {}
     for entry in entries:
         if entry.path:
@@ -91,8 +89,9 @@ def to_state_dict(
     leaves, _ = jax.tree.flatten_with_path(variables)
     found = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
     entries = _entries(architecture)
-    shapes = {entry.path: entry.shape for entry in entries if entry.path}
-    arrays = network_arrays.check("variables", found, shapes)
+    types = network_arrays.expected(architecture)
+    expected = {entry.path: types[entry.path] for entry in entries if entry.path}
+    arrays = network_arrays.check("variables", found, expected)
     state_dict = {}
     for entry in entries:
         if entry.path:
@@ -105,17 +104,19 @@ def to_state_dict(
 
 @cache
 def _entries(architecture: str) -> list[_Entry]:
-    """Every array, in the order of PyTorch's state_dict, shaped as in `ConvNet`."""
-    shapes = network_arrays.shapes(architecture)
+    """Every array, in the order of PyTorch's state_dict."""
+    types = network_arrays.expected(architecture)
     numbers = range(1, len(architecture_lib.parse(architecture)) + 1)
     entries = []
     for layer in (*(f"{kind}{i}" for i in numbers for kind in ("conv", "bn")), "fc"):
         for collection, name, torch_name in _NAMES:
             path = f"{collection}/{layer}/{name}"
-            if path in shapes:
-                shape = shapes[path]
-                torch_shape = tuple(shape[axis] for axis in _TO_TORCH[len(shape)])
-                entries.append(_Entry(f"{layer}.{torch_name}", torch_shape, path, shape))
-        if f"batch_stats/{layer}/mean" in shapes:
-            entries.append(_Entry(f"{layer}.{_COUNTER}", (), "", ()))
+            if path in types:
+                shape = types[path].shape
+                shape = tuple(shape[axis] for axis in _TO_TORCH[len(shape)])
+                torch_type = jax.ShapeDtypeStruct(shape, np.float32)
+                entries.append(_Entry(f"{layer}.{torch_name}", torch_type, path))
+        if f"batch_stats/{layer}/mean" in types:
+            counter = jax.ShapeDtypeStruct((), np.int64)
+            entries.append(_Entry(f"{layer}.{_COUNTER}", counter, ""))
     return entries

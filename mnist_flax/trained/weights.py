@@ -13,7 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,8 @@ def read(path: str | Path) -> Weights:
         format, or does not hold exactly the weights of the network.
     """
     path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
+    readers = {".safetensors": from_safetensors, ".pt": _from_torch, ".pth": _from_torch}
+    reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UserError(
             f"{path} is not a file of weights; give a .safetensors, .pt or .pth file"
@@ -90,15 +91,15 @@ def from_safetensors(data: bytes) -> Weights:
     """
     try:
         arrays = safetensors.numpy.load(data)
-    except KeyError as error:  # The type of a tensor that NumPy does not know.
-        why = f"it holds numbers of type {error}, and not of float32"
-        raise _unusable("safetensors file", why) from None
     except Exception as error:  # SafetensorError, and whatever NumPy makes of the numbers.
-        raise _unusable("safetensors file", str(error)) from None
+        # KeyError: a type that NumPy does not have.
+        unknown = f"it holds numbers of type {error}, and not of float32"
+        why = unknown if isinstance(error, KeyError) else str(error)
+        raise _unusable("safetensors file", why) from None
     architecture = _noted_architecture(data)
     if not any("/" in name for name in arrays):
         return Weights(torch_interop.from_state_dict(arrays, architecture), architecture)
-    arrays = network_arrays.check("variables", arrays, network_arrays.shapes(architecture))
+    arrays = network_arrays.check("variables", arrays, network_arrays.expected(architecture))
     tree = traverse_util.unflatten_dict(arrays, sep="/")
     return Weights(jax.tree.map(jnp.asarray, tree), architecture)
 
@@ -116,14 +117,6 @@ def _noted_architecture(data: bytes) -> str:
         return architecture_lib.DEFAULT
     known = isinstance(found, str) and architecture_lib.is_valid(found)
     return found if known else architecture_lib.DEFAULT
-
-
-def _from_torch(data: bytes) -> Weights:
-    variables = torch_interop.from_state_dict(_read_state_dict(data))
-    return Weights(variables, architecture_lib.DEFAULT)
-
-
-_READERS = {".safetensors": from_safetensors, ".pt": _from_torch, ".pth": _from_torch}
 
 
 def _content(path: Path) -> bytes:
@@ -145,7 +138,8 @@ def _content(path: Path) -> bytes:
     return data
 
 
-def _read_state_dict(data: bytes) -> Mapping[str, Any]:
+def _from_torch(data: bytes) -> Weights:
+    """Reads the content of a PyTorch file."""
     checked = _checked_zip(data)
     try:
         import torch
@@ -168,7 +162,7 @@ def _read_state_dict(data: bytes) -> Mapping[str, Any]:
         raise _unusable("state_dict", str(error)) from None
     if not isinstance(state_dict, Mapping):
         raise _unusable("state_dict", f"it is a {type(state_dict).__name__}")
-    return state_dict
+    return Weights(torch_interop.from_state_dict(state_dict), architecture_lib.DEFAULT)
 
 
 def _checked_zip(data: bytes) -> io.BytesIO:

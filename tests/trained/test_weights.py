@@ -121,8 +121,8 @@ def test_layers_that_a_file_notes(tmp_path) -> None:
     path = tmp_path / "net.safetensors"
     layers = "8 16 pool 16 same"
     note = {"mnist_flax": noted(layers)}
-    shapes = network_arrays.shapes(layers)
-    arrays = {name: np.full(x, i, "f4") for i, (name, x) in enumerate(shapes.items())}
+    expected = network_arrays.expected(layers)
+    arrays = {name: np.full(x.shape, i, "f4") for i, (name, x) in enumerate(expected.items())}
     safetensors.numpy.save_file(arrays, path, note)
     variables, architecture = weights.read(path)
     assert architecture == layers
