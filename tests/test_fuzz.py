@@ -1,7 +1,7 @@
-"""Thousands of damaged files and values: each is read rightly, or is a UserError of one line.
+"""Reads thousands of damaged files and values: correctly, or with a UserError of one line.
 
-How many of each kind: `python -m pytest tests/test_fuzz.py -rP`.
-Files are read in a process with little memory, so that one that claims much is not given it.
+`python -m pytest tests/test_fuzz.py -rP` prints how many of each kind were read and refused.
+Files are read in a process with limited memory, where allocating what a file claims fails.
 """
 
 import contextlib
@@ -54,14 +54,14 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 class Reached(Exception):  # noqa: N818, it is no error
-    """What a valid command line leads to: the beginning of the run."""
+    """Raised instead of starting a run, when the command line is valid."""
 
 
 def prepare_worker() -> None:
-    """From here on, the process gets at most 768 MiB more than it has."""
+    """Limits the process to 768 MiB more than it uses now."""
     if find_spec("torch"):
         import torch  # noqa: F401
-    # JAX makes its threads and its one program.
+    # JAX starts its threads now, before the limit.
     weights.read(TRAINED)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -69,13 +69,13 @@ def prepare_worker() -> None:
 
 
 def read(path: Path) -> Any:
-    """What is read of a file, as NumPy arrays; runs in the worker."""
+    """Reads a file into NumPy arrays; runs in the worker."""
     return jax.tree.map(np.asarray, READERS[path.suffix](path))
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Executor]:
-    """A process with little memory; one that crashes fails the test."""
+    """A process with limited memory; if it crashes, the test fails."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, prepare_worker) as pool:
         yield pool
@@ -83,7 +83,7 @@ def worker() -> Iterator[Executor]:
 
 @pytest.fixture
 def fuzz(worker, tmp_path) -> Callable[..., None]:
-    """Reads files of what a strategy makes."""
+    """Reads files whose content a strategy makes."""
 
     def run(
         name: str,
@@ -106,7 +106,7 @@ def fuzz(worker, tmp_path) -> Callable[..., None]:
 def count(
     name: str, inputs: st.SearchStrategy[Any], check: Callable[[Any], None], cases: int
 ) -> None:
-    """Runs `check` on so many inputs, and counts those that are read and those refused."""
+    """Runs `check` on this many inputs, and counts those that it reads and refuses."""
     seen: Counter[str] = Counter()
 
     @settings(
@@ -129,7 +129,7 @@ def count(
     one()
     print(f"{name}: {seen.total()} cases, {seen['read']} read, {seen['refused']} refused")
     assert seen.total() >= cases
-    # Neither is so rare that it is not tested.
+    # Each happens often enough to be tested.
     assert min(seen["read"], seen["refused"]) >= cases / 50
 
 
@@ -155,7 +155,7 @@ def check_idx(found: np.ndarray, content: bytes) -> None:
     assert found.tobytes() == whole[16:]
 
 
-# The right one most often, and some of other shapes.
+# Most often the right shape.
 IDX = [*[idx_file()] * 5, idx_file((6, 4, 5)), idx_file((7,)), idx_file((7, 5, 4))]
 
 
@@ -194,7 +194,7 @@ def test_safetensors_of_any_header(fuzz) -> None:
 
 @pytest.fixture
 def state_dict() -> bytes:
-    """What PyTorch saves."""
+    """A file that PyTorch saved."""
     torch = pytest.importorskip(
         "torch", reason="PyTorch is no dependency; install it to run this"
     )
@@ -258,7 +258,7 @@ def test_a_chunk_that_claims_to_be_larger_than_its_file(tmp_path, worker) -> Non
     right, path = tmp_path / "right.png", tmp_path / "a.png"
     right.write_bytes(whole)
     path.write_bytes(whole[:at] + struct.pack(">I", 2**31 - 1) + whole[at + 4 :])
-    # All pixels are there, and so it is read.
+    # Pillow reads it: all pixels are there.
     found, expected = (worker.submit(read, each).result() for each in (path, right))
     np.testing.assert_array_equal(found, expected)
 
@@ -267,7 +267,7 @@ def test_a_chunk_that_claims_to_be_larger_than_its_file(tmp_path, worker) -> Non
 
 
 def overrides() -> st.SearchStrategy[list[str]]:
-    # What a command line can hold: anything but NUL, and bytes that are no text.
+    # A command line can hold anything but NUL, even bytes that are not text.
     text = st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=12)
     keys = st.one_of(
         *[st.sampled_from(sorted(config_lib.RULES))] * 8,

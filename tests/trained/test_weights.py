@@ -6,7 +6,6 @@ fixtures/trained.safetensors are the weights of configs/default.py after its 20 
       --output tests/fixtures/trained.safetensors
 """
 
-import io
 import json
 import pickle
 import struct
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from flax import traverse_util
+from helpers.mutations import with_header, zipped
 
 from mnist_flax import input_pipeline, network_arrays, torch_interop
 from mnist_flax.errors import UserError
@@ -35,20 +35,6 @@ def raises(message: str):
 def short(value: bytes | str) -> str:
     """For the names of tests."""
     return value if isinstance(value, str) else f"{len(value)} bytes"
-
-
-def header(fields: object, body: bytes = b"") -> bytes:
-    """A safetensors file."""
-    text = json.dumps(fields).encode()
-    return struct.pack("<Q", len(text)) + text + body
-
-
-def zipped(entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-    return file.getvalue()
 
 
 def assert_trained(path: Path) -> None:
@@ -75,17 +61,22 @@ def test_the_names_of_pytorch_and_our_own(tmp_path) -> None:
         (b"", "too small"),
         (b"nonsense, and not a short one", "header too large"),
         (struct.pack("<Q", 2**62) + b"{}", "header too large"),
-        (header([]), "invalid JSON"),
+        (with_header([]), "invalid JSON"),
         (
-            header({"a": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}),
+            with_header(
+                {"a": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}
+            ),
             "not fully",
         ),
         (
-            header({"a": {"dtype": "F32", "shape": [2**40] * 2, "data_offsets": [0, 0]}}),
+            with_header({"a": {"dtype": "F32", "shape": [2**40] * 2, "data_offsets": [0, 0]}}),
             "overflow",
         ),
-        (header({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"), "BF16"),
-        (header({}), r"state_dict: 'conv1.weight' of shape \[8, 1, 3, 3\] is missing"),
+        (
+            with_header({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"),
+            "BF16",
+        ),
+        (with_header({}), r"state_dict: 'conv1.weight' of shape \[8, 1, 3, 3\] is missing"),
         (TRAINED.read_bytes()[:-1], "not fully covered"),
         (bytes(weights.MAX_BYTES + 1), "larger than 1,048,576 bytes"),
     ],
