@@ -296,7 +296,7 @@ def test_config_overrides(monkeypatch, tmp_path) -> None:
         validate_config(config)
         configs.append(config)
 
-    def stop(_) -> None:
+    def stop(*_) -> None:
         raise Reached
 
     validate_config = config_lib.validate

@@ -1,4 +1,4 @@
-"""What `python -m mnist_flax.export` writes, read by those it is for, and how it says no.
+"""`python -m mnist_flax.export`: its files, read by the programs they are for, and its errors.
 
 Tests of the format torch run where PyTorch is installed.
 """
@@ -66,13 +66,13 @@ def split(data_dir: Path) -> Split:
 
 @pytest.fixture(scope="module")
 def logits(split: Split) -> np.ndarray:
-    """What the network of the run gives for them, float32[500,10]."""
+    """The logits of the run's network for them, float32[500,10]."""
     return loading.logits(loading.from_weights(WEIGHTS), split.images)
 
 
 @pytest.fixture
 def few_images(monkeypatch: pytest.MonkeyPatch, split: Split) -> None:
-    """Has the command check 500 test images and not all of them."""
+    """Makes the command compare 500 test images instead of all."""
     monkeypatch.setattr(input_pipeline, "load", lambda *_: split)
 
 
@@ -87,7 +87,7 @@ def needs(name: str) -> None:
 
 
 def description(text: str) -> dict:
-    """What a file says of its network."""
+    """Parses a file's description, and checks the config in it."""
     found = json.loads(text)
     assert config_lib.validate(config_lib.ConfigDict(found.pop("config"))) is None
     return found
@@ -141,7 +141,7 @@ def test_safetensors(tmp_path, workdir) -> None:
 
 @pytest.mark.usefixtures("few_images")
 def test_torch(tmp_path, workdir, split, logits) -> None:
-    """And that the reference in float64 is what PyTorch computes in float64."""
+    """The original loads the file, and agrees with the reference, also in float64."""
     needs("torch")
     import torch
     from fixtures.make_torch_fixture import Net
@@ -173,7 +173,7 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
         "assert not {'mnist_flax', 'flax'} & set(sys.modules)\n"
         "print(*program.platforms)\n"
     )
-    # Away from the clone, and without what is beside the script.
+    # Away from the clone, with nothing beside the script to import.
     argv = [sys.executable, "-P", "-c", script]
     out = subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert out.stdout.split() == ["cpu", "cuda", "tpu"]
@@ -183,9 +183,8 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
             np.testing.assert_allclose(found, logits[:n], rtol=0, atol=2e-5)
 
 
-@pytest.mark.usefixtures("few_images")
-def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
-    network = Network(loading.load(workdir).variables, architecture.DEFAULT, "")
+def test_stablehlo_keeps_float32_on_every_device() -> None:
+    network = Network(loading.from_weights(WEIGHTS).variables, architecture.DEFAULT, "")
     data, _ = to_stablehlo.encode(network)
     products = [
         line
@@ -222,7 +221,7 @@ def test_onnx(tmp_path, workdir, split, logits) -> None:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with other layers than the assignment's. Not to be changed."""
+    """A run of another architecture, its weights those before training. Not to be changed."""
     return write_run(tmp_path_factory.mktemp("export") / "other", layers=OTHER)
 
 
@@ -230,7 +229,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", FORMATS)
 def test_other_layers(tmp_path, other, name) -> None:
     needs(name)
-    # Which includes that the file answers as the run does.
+    # The command itself compares the file's answers with the run's.
     assert command.main(arguments(other, name, tmp_path / "net")) == 0
 
 
@@ -337,7 +336,7 @@ def test_a_command_line_that_is_wrong(tmp_path, capsys, monkeypatch, argv, words
 
 
 def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, and status 2."""
+    """The command prints one line, and ends with status 2."""
     assert command.main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -1,4 +1,4 @@
-"""A convolution with batch norm folded in gives what the two give one after the other."""
+"""A convolution with batch norm folded in gives what both give one after the other."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_one_after_the_other(i) -> None:
 
 
 def test_all_of_them() -> None:
-    """Each takes what the one before it gives; the assignment pools after the 2nd and 4th."""
+    """The assignment pools after the second and the fourth convolution."""
     arrays = [*(array for layer in CONVOLUTIONS for array in layer[:2]), *FC]
     assert all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays)
     assert [layer.weight.shape[:2] for layer in CONVOLUTIONS] == [

@@ -1,4 +1,4 @@
-"""Weights from files, which may be anything.
+"""Weights are read from files that may hold anything.
 
 fixtures/trained.safetensors are the weights of configs/default.py after its 20 epochs, seed 0:
     python -m mnist_flax.main --workdir runs/0
@@ -33,7 +33,7 @@ def raises(message: str):
 
 
 def short(value: bytes | str) -> str:
-    """For the names of tests."""
+    """A part of a test's name."""
     return value if isinstance(value, str) else f"{len(value)} bytes"
 
 
@@ -104,7 +104,7 @@ def test_one_array_too_many_or_of_another_shape(tmp_path) -> None:
 
 
 def noted(architecture: object) -> str:
-    """What `export` notes of a network, in short."""
+    """The part of an export's description that names the architecture."""
     return json.dumps({"config": {"model": {"architecture": architecture}}})
 
 
@@ -147,7 +147,7 @@ def test_no_file(tmp_path) -> None:
 
 
 class Malicious:
-    """Unpickled by Python's own unpickler, it makes a file."""
+    """Python's own unpickler makes a file of this name when it reads it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -262,7 +262,7 @@ def test_what_else_pytorch_saves(tmp_path, torch, state_dict) -> None:
 
 def test_a_tensor_that_claims_to_be_large(tmp_path, torch, state_dict) -> None:
     path = tmp_path / "net.pt"
-    # A billion entries, all of them the same four bytes.
+    # A billion entries that are all the same four bytes.
     torch.save(state_dict | {"fc.bias": torch.zeros(1).expand(10**9)}, path)
     with raises(r"'fc.bias' has shape \[1000000000\], expected \[10\]"):
         weights.read(path)
