@@ -6,7 +6,7 @@ differ: a convolution's weight is [O,I,H,W] in PyTorch and [H,W,I,O] in Flax, a 
 """
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +15,7 @@ import numpy as np
 from flax import traverse_util
 
 from mnist_flax import architecture as architecture_lib
-from mnist_flax.errors import UserError
-from mnist_flax.models import ConvNet
+from mnist_flax import network_arrays
 
 # Collection and name in Flax, name in PyTorch.
 _NAMES = (
@@ -33,12 +32,11 @@ _FROM_TORCH = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 
 
 class _Entry(NamedTuple):
-    """One array of the state_dict, and the path and shape it has here: () for a counter."""
+    """One array of the state_dict, and the path that it has here: '' for a counter."""
 
     torch_name: str
-    torch_shape: tuple[int, ...]
-    path: tuple[str, ...]
-    shape: tuple[int, ...]
+    torch_type: jax.ShapeDtypeStruct
+    path: str
 
 
 def from_state_dict(
@@ -61,14 +59,14 @@ def from_state_dict(
         there is an entry that the original does not have. The message names the first one.
     """
     entries = _entries(architecture)
-    shapes = {entry.torch_name: entry.torch_shape for entry in entries}
-    arrays = _checked("state_dict", state_dict, shapes)
+    expected = {entry.torch_name: entry.torch_type for entry in entries}
+    arrays = network_arrays.check("state_dict", state_dict, expected)
     flat = {}
     for entry in entries:
         if entry.path:
             array = arrays[entry.torch_name]
             flat[entry.path] = jnp.asarray(array.transpose(_FROM_TORCH[array.ndim]))
-    return traverse_util.unflatten_dict(flat)
+    return traverse_util.unflatten_dict(flat, sep="/")
 
 
 def to_state_dict(
@@ -92,12 +90,13 @@ def to_state_dict(
     leaves, _ = jax.tree.flatten_with_path(variables)
     found = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
     entries = _entries(architecture)
-    shapes = {"/".join(entry.path): entry.shape for entry in entries if entry.path}
-    arrays = _checked("variables", found, shapes)
+    types = network_arrays.expected(architecture)
+    expected = {entry.path: types[entry.path] for entry in entries if entry.path}
+    arrays = network_arrays.check("variables", found, expected)
     state_dict = {}
     for entry in entries:
         if entry.path:
-            array = arrays["/".join(entry.path)]
+            array = arrays[entry.path]
             state_dict[entry.torch_name] = array.transpose(_TO_TORCH[array.ndim]).copy("C")
         else:
             state_dict[entry.torch_name] = np.zeros((), np.int64)
@@ -106,61 +105,19 @@ def to_state_dict(
 
 @cache
 def _entries(architecture: str) -> list[_Entry]:
-    """Every array, in the order of PyTorch's state_dict, shaped as in `ConvNet`."""
-    images = jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
-    model = ConvNet(architecture=architecture)
-    tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
-    shapes = {path: x.shape for path, x in traverse_util.flatten_dict(tree).items()}
+    """Every array, in the order of PyTorch's state_dict."""
+    types = network_arrays.expected(architecture)
     numbers = range(1, len(architecture_lib.parse(architecture)) + 1)
     entries = []
     for layer in (*(f"{kind}{i}" for i in numbers for kind in ("conv", "bn")), "fc"):
         for collection, name, torch_name in _NAMES:
-            path = (collection, layer, name)
-            if path in shapes:
-                shape = shapes[path]
-                torch_shape = tuple(shape[axis] for axis in _TO_TORCH[len(shape)])
-                entries.append(_Entry(f"{layer}.{torch_name}", torch_shape, path, shape))
-        if ("batch_stats", layer, "mean") in shapes:
-            entries.append(_Entry(f"{layer}.{_COUNTER}", (), (), ()))
+            path = f"{collection}/{layer}/{name}"
+            if path in types:
+                shape = types[path].shape
+                shape = tuple(shape[axis] for axis in _TO_TORCH[len(shape)])
+                torch_type = jax.ShapeDtypeStruct(shape, np.float32)
+                entries.append(_Entry(f"{layer}.{torch_name}", torch_type, path))
+        if f"batch_stats/{layer}/mean" in types:
+            counter = jax.ShapeDtypeStruct((), np.int64)
+            entries.append(_Entry(f"{layer}.{_COUNTER}", counter, ""))
     return entries
-
-
-def _checked(
-    what: str, found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, np.ndarray]:
-    """The arrays of `found` as float32 (counters: as they are), if all is as it should be."""
-    extra = next((name for name in found if name not in shapes), None)
-    arrays = {}
-    for name, shape in shapes.items():
-        if name not in found:
-            other = "" if extra is None else f"; it has {extra!r} instead"
-            raise _unfit(what, f"{name!r} of shape {list(shape)} is missing{other}")
-        arrays[name] = _array(what, name, found[name], shape)
-    if extra is not None:
-        raise _unfit(what, f"{extra!r} is no entry of this network")
-    return arrays
-
-
-def _array(what: str, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise _unfit(what, f"{name!r} cannot be read as an array: {error}") from error
-    if array.shape != shape:
-        raise _unfit(what, f"{name!r} has shape {list(array.shape)}, expected {list(shape)}")
-    if name.endswith(_COUNTER):
-        if not jnp.issubdtype(array.dtype, jnp.integer):
-            raise _unfit(what, f"{name!r} has type {array.dtype}, expected an integer")
-        return array
-    if not jnp.issubdtype(array.dtype, jnp.floating):  # jnp's: NumPy's knows no bfloat16
-        raise _unfit(what, f"{name!r} has type {array.dtype}, expected float32")
-    with np.errstate(over="ignore"):  # a float64 too large is infinite then, and not accepted
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise _unfit(what, f"{name!r} holds a value that is not finite in float32")
-    return array
-
-
-def _unfit(what: str, why: str) -> UserError:
-    why = " ".join(why.split())
-    return UserError(f"{what}: {why}; give all weights of the network, no others")

@@ -33,7 +33,7 @@ def write_run(
     create = partial(steps.create_train_state, config=config)
     shapes = jax.eval_shape(create, jax.random.key(0))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.from_file(WEIGHTS))
+    state = zeros._replace(**weights.read(WEIGHTS).variables)
     history = [{"epoch": 1, "test_accuracy": test_accuracy, "test_loss": None}]
     checkpoints.save(workdir, config, state, history)
     return workdir
@@ -66,7 +66,7 @@ def test_the_figures(workdir, data_dir, capsys) -> None:
     test = input_pipeline.load("test[:500]", data_dir)
     config = config_lib.load(config_lib.default_path())
     apply = jax.jit(partial(steps.create_model(config).apply, train=False))
-    logits = apply(weights.from_file(WEIGHTS), augment.normalize(test.images))
+    logits = apply(weights.read(WEIGHTS).variables, augment.normalize(test.images))
     right = np.asarray(logits).argmax(1) == test.labels
     losses = -jax.nn.log_softmax(logits)[np.arange(500), test.labels]
     assert found.pop("loss") == pytest.approx(float(losses.mean()), abs=1e-6)

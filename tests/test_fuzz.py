@@ -1,7 +1,7 @@
-"""Thousands of damaged files and values: each is read rightly, or is a UserError of one line.
+"""Reads thousands of damaged files and values: correctly, or with a UserError of one line.
 
-How many of each kind: `python -m pytest tests/test_fuzz.py -rP`.
-Files are read in a process with little memory, so that one that claims much is not given it.
+`python -m pytest tests/test_fuzz.py -rP` prints how many of each kind were read and refused.
+Files are read in a process with limited memory, where allocating what a file claims fails.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax import traverse_util
 from helpers.idx_files import idx_bytes
 from helpers.large_claims import large_claims
 from helpers.mutations import archives, chunked, damaged, headers, pictures
@@ -30,7 +31,7 @@ from helpers.sample_images import image_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnist_flax import architecture, main, torch_interop
+from mnist_flax import architecture, main, network_arrays, torch_interop
 from mnist_flax import config as config_lib
 from mnist_flax.datasets import idx
 from mnist_flax.errors import UserError
@@ -44,8 +45,8 @@ SHAPE = (6, 5, 4)
 # By the suffix of a file.
 READERS: dict[str, Callable[[Path], Any]] = {
     ".gz": lambda path: idx.read(path, SHAPE),
-    ".safetensors": weights.from_file,
-    ".pt": weights.from_file,
+    ".safetensors": lambda path: weights.read(path).variables,
+    ".pt": lambda path: weights.read(path).variables,
     ".png": images.read,
     ".jpeg": images.read,
     ".bmp": images.read,
@@ -53,28 +54,28 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 class Reached(Exception):  # noqa: N818, it is no error
-    """What a valid command line leads to: the beginning of the run."""
+    """Raised instead of starting a run, when the command line is valid."""
 
 
 def prepare_worker() -> None:
-    """From here on, the process gets at most 768 MiB more than it has."""
+    """Limits the process to 768 MiB more than it uses now."""
     if find_spec("torch"):
         import torch  # noqa: F401
-    # JAX makes its threads and its one program.
-    weights.from_file(TRAINED)
+    # JAX starts its threads now, before the limit.
+    weights.read(TRAINED)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (used + 768 * 2**20, limit))
 
 
 def read(path: Path) -> Any:
-    """What is read of a file, as NumPy arrays; runs in the worker."""
+    """Reads a file into NumPy arrays; runs in the worker."""
     return jax.tree.map(np.asarray, READERS[path.suffix](path))
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Executor]:
-    """A process with little memory; one that crashes fails the test."""
+    """A process with limited memory; if it crashes, the test fails."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, prepare_worker) as pool:
         yield pool
@@ -82,7 +83,7 @@ def worker() -> Iterator[Executor]:
 
 @pytest.fixture
 def fuzz(worker, tmp_path) -> Callable[..., None]:
-    """Reads files of what a strategy makes."""
+    """Reads files whose content a strategy makes."""
 
     def run(
         name: str,
@@ -105,7 +106,7 @@ def fuzz(worker, tmp_path) -> Callable[..., None]:
 def count(
     name: str, inputs: st.SearchStrategy[Any], check: Callable[[Any], None], cases: int
 ) -> None:
-    """Runs `check` on so many inputs, and counts those that are read and those refused."""
+    """Runs `check` on this many inputs, and counts those that it reads and refuses."""
     seen: Counter[str] = Counter()
 
     @settings(
@@ -128,7 +129,7 @@ def count(
     one()
     print(f"{name}: {seen.total()} cases, {seen['read']} read, {seen['refused']} refused")
     assert seen.total() >= cases
-    # Neither is so rare that it is not tested.
+    # Each happens often enough to be tested.
     assert min(seen["read"], seen["refused"]) >= cases / 50
 
 
@@ -154,7 +155,7 @@ def check_idx(found: np.ndarray, content: bytes) -> None:
     assert found.tobytes() == whole[16:]
 
 
-# The right one most often, and some of other shapes.
+# Most often the right shape.
 IDX = [*[idx_file()] * 5, idx_file((6, 4, 5)), idx_file((7,)), idx_file((7, 5, 4))]
 
 
@@ -172,17 +173,16 @@ def test_idx_files_of_any_content(fuzz) -> None:
 
 
 def check_weights(found: Any, _: bytes) -> None:
-    flat, _ = jax.tree.flatten_with_path(found)
-    shapes = {tuple(key.key for key in path): x.shape for path, x in flat}
-    entries = torch_interop._entries(architecture.DEFAULT)
-    assert shapes == {entry.path: entry.shape for entry in entries if entry.path}
-    for _, array in flat:
-        assert array.dtype == np.float32
+    arrays = traverse_util.flatten_dict(found, sep="/")
+    expected = network_arrays.expected(architecture.DEFAULT)
+    assert arrays.keys() == expected.keys()
+    for name, array in arrays.items():
+        assert (array.shape, array.dtype) == (expected[name].shape, np.float32)
         assert np.isfinite(array).all()
 
 
 def test_safetensors_of_any_bytes(fuzz) -> None:
-    as_torch = torch_interop.to_state_dict(weights.from_file(TRAINED))
+    as_torch = torch_interop.to_state_dict(weights.read(TRAINED).variables)
     whole = [TRAINED.read_bytes(), safetensors.numpy.save(as_torch)]
     fuzz("safetensors, bytes", ".safetensors", damaged(whole), check_weights, 1200)
 
@@ -194,11 +194,11 @@ def test_safetensors_of_any_header(fuzz) -> None:
 
 @pytest.fixture
 def state_dict() -> bytes:
-    """What PyTorch saves."""
+    """A file that PyTorch saved."""
     torch = pytest.importorskip(
         "torch", reason="PyTorch is no dependency; install it to run this"
     )
-    arrays = torch_interop.to_state_dict(weights.from_file(TRAINED))
+    arrays = torch_interop.to_state_dict(weights.read(TRAINED).variables)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(x) for name, x in arrays.items()}, file)
     return file.getvalue()
@@ -258,7 +258,7 @@ def test_a_chunk_that_claims_to_be_larger_than_its_file(tmp_path, worker) -> Non
     right, path = tmp_path / "right.png", tmp_path / "a.png"
     right.write_bytes(whole)
     path.write_bytes(whole[:at] + struct.pack(">I", 2**31 - 1) + whole[at + 4 :])
-    # All pixels are there, and so it is read.
+    # Pillow reads it: all pixels are there.
     found, expected = (worker.submit(read, each).result() for each in (path, right))
     np.testing.assert_array_equal(found, expected)
 
@@ -267,7 +267,7 @@ def test_a_chunk_that_claims_to_be_larger_than_its_file(tmp_path, worker) -> Non
 
 
 def overrides() -> st.SearchStrategy[list[str]]:
-    # What a command line can hold: anything but NUL, and bytes that are no text.
+    # A command line can hold anything but NUL, even bytes that are not text.
     text = st.text(st.characters(exclude_characters="\0", exclude_categories=()), max_size=12)
     keys = st.one_of(
         *[st.sampled_from(sorted(config_lib.RULES))] * 8,
@@ -296,7 +296,7 @@ def test_config_overrides(monkeypatch, tmp_path) -> None:
         validate_config(config)
         configs.append(config)
 
-    def stop(_) -> None:
+    def stop(*_) -> None:
         raise Reached
 
     validate_config = config_lib.validate

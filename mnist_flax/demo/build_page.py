@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_flax import augment, models, torch_interop
+from mnist_flax import augment, models
 from mnist_flax.errors import UserError
 from mnist_flax.trained import folding
 from mnist_flax.trained.loading import Trained
@@ -70,11 +70,9 @@ def _network(run: Trained) -> dict[str, Any]:
     Raises:
       UserError: they are too large for that.
     """
-    layers = run.config.model.architecture
-    state_dict = torch_interop.to_state_dict(run.variables, layers)
-    convolutions = folding.convolutions(state_dict, layers)
-    arrays = [array for weight, bias, _ in convolutions for array in (weight, bias)]
-    arrays += [state_dict["fc.weight"], state_dict["fc.bias"]]
+    folded = folding.fold(run.variables, run.config.model.architecture)
+    arrays = [array for weight, bias, _ in folded.convolutions for array in (weight, bias)]
+    arrays += [folded.fc_weight, folded.fc_bias]
     weights = np.concatenate([array.ravel() for array in arrays]).astype("<f4")
     if not np.isfinite(weights).all():
         raise UserError(
@@ -90,7 +88,7 @@ def _network(run: Trained) -> dict[str, Any]:
                 "size": weight.shape[2],
                 "pool": pooled,
             }
-            for weight, _, pooled in convolutions
+            for weight, _, pooled in folded.convolutions
         ],
         "weights": base64.b64encode(weights.tobytes()).decode(),
     }

@@ -16,62 +16,42 @@ Both programs take images, uint8[N,28,28] for any N, a white digit (255) on blac
 logits, float32[N,10]; normalization is inside. All files are for float32, also where the run
 computed in bfloat16.
 
-Before the file is written it is read back, and must give the logits that JAX gives, on all
-10,000 test images: to 1e-5 of JAX's in float64 for a program, to 1e-4 of JAX's in float32 in
-PyTorch, and exactly those with the weights of safetensors. (Logits beyond 25 in size may differ
-in proportion.) The command says by how much they differ, and how large the file is.
+Before the file is written, it is read back, and its logits on all 10,000 test images are
+compared with JAX's. They may differ by
+  1e-5 from JAX's in float64: stablehlo, onnx
+  1e-4 from JAX's in float32: torch
+  0 from JAX's in float32: safetensors
+and by more, in proportion, where logits are larger than 25. The command prints the differences.
+
 The network is that of the run's latest epoch, finished or not.
 Exit status: 0 if the file was written, 2 for bad input, 130 for Ctrl-C, 1 for any other
 failure, such as a file that answers differently. Unless it is 0, nothing is written.
 """
 
 import argparse
-import importlib
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import TrainingError, UserError
+from mnist_flax.export import formats
+from mnist_flax.export.formats import FORMATS, Network, Program
 from mnist_flax.runs import files
 
 if TYPE_CHECKING:
-    from mnist_flax.input_pipeline import Split
     from mnist_flax.trained.loading import Trained
 
-# What the description in a file means, and its arrays. It rises when that changes.
+# Of the description in a file and of its arrays: it rises when their meaning changes.
 FORMAT_VERSION = 1
 
-# No format needs more bytes.
+# No file is larger.
 _MAX_BYTES = 2**20
-# Where logits are larger than this, float32 rounds them by more, and more is allowed.
+# Where a logit is larger than this, float32 rounds it more coarsely, and more is allowed.
 _LARGE_LOGIT = 25
-
-
-class Format(NamedTuple):
-    """A format: the room export_NAME, which has encode and read, and what it takes.
-
-    Attributes:
-      libraries: what must be installed.
-      install: what pip is to be given for that.
-      reference: the type in which JAX computes the logits that those of a file are checked by.
-      tolerance: how far one may be from them, if none is beyond _LARGE_LOGIT.
-    """
-
-    libraries: tuple[str, ...]
-    install: str
-    reference: str
-    tolerance: float
-
-
-FORMATS = {
-    "safetensors": Format((), "", "float32", 0.0),
-    "torch": Format(("torch",), "torch", "float32", 1e-4),
-    "stablehlo": Format(("flatbuffers",), "'mnist_flax[export]'", "float64", 1e-5),
-    "onnx": Format(("onnx", "onnxruntime"), "'mnist_flax[export]'", "float64", 1e-5),
-}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,84 +70,106 @@ def _run(args: argparse.Namespace) -> None:
     for name in ("workdir", "format", "output"):
         if not getattr(args, name):
             raise UserError(f"--{name} is missing (--help has examples)")
-    files.check_new_file("--output", args.output, _MAX_BYTES)
-    _check_libraries(args.format)
-    # JAX takes a second to import: bad input has had its answer by now.
-    from mnist_flax import input_pipeline
+    # `export` checks this, too, but after the import of JAX, which takes a second.
+    _check(args.format, args.output)
     from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
 
     compilation_cache.enable()
-    run = loading.load(args.workdir)
-    split = input_pipeline.load("test", run.config.data_dir, run.config.dataset)
-    data, lines = _encode(run, split, args.format)
-    files.replace(args.output, data)
-    print(f"Network: {args.workdir} after epoch {run.epoch} of {run.config.num_epochs}")
-    print(f"File: {args.output}, {args.format}, {len(data):,} bytes", *lines, sep="\n")
+    trained = loading.load(args.workdir)
+    lines = export(trained, args.format, args.output)
+    print(f"Network: {args.workdir} after epoch {trained.epoch} of {trained.config.num_epochs}")
+    print(*lines, sep="\n")
 
 
-def _encode(run: "Trained", split: "Split", name: str) -> tuple[bytes, list[str]]:
-    """A file in the format `name`, and what to print about it.
+def export(trained: "Trained", format: str, output: str | Path) -> list[str]:
+    """Writes a trained network as a file, after comparing its answers with JAX's.
+
+    They are compared on all test images of the dataset that the network was trained on.
+
+    Args:
+      trained: the network, from a run or from a file of weights.
+      format: 'safetensors', 'torch', 'stablehlo' or 'onnx'.
+      output: the file to write. It must not exist, and its folder must.
+
+    Returns:
+      Lines about the file: its size, the network's accuracy, how far its logits are from JAX's.
 
     Raises:
-      TrainingError: the file answers differently.
+      UserError: the file cannot be made, a library that the format needs is missing, or the
+        network's logits are not finite.
+      TrainingError: the file's logits are too far from JAX's; it is not written.
+      WriteError: the file cannot be written after all.
+    """
+    output = Path(output)
+    _check(format, output)
+    from mnist_flax import input_pipeline
+    from mnist_flax.export import reference
+
+    config = trained.config
+    split = input_pipeline.load("test", config.data_dir, config.dataset)
+    expected = reference.logits(trained, split.images)
+    accuracy = float((expected["float32"].argmax(1) == split.labels).mean())
+    description = _describe(trained, accuracy)
+    network = Network(trained.variables, config.model.architecture, description)
+    data, program = FORMATS[format].encode(network)
+    comparison = _compare(format, program, split.images, expected)
+    files.replace(output, data)
+    return [
+        f"File: {output}, {format}, {len(data):,} bytes",
+        f"Accuracy: {accuracy:.2%} of the test images",
+        f"Checked: {comparison}",
+    ]
+
+
+def _check(format: str, output: Path) -> None:
+    """Raises UserError if a file of this format cannot be made at `output`."""
+    files.check_new_file("--output", output, _MAX_BYTES)
+    formats.check_available(format)
+
+
+def _compare(
+    format: str, program: Program, images: np.ndarray, expected: Mapping[str, np.ndarray]
+) -> str:
+    """Compares a program's logits with JAX's, and says by how much they differ.
+
+    Raises:
+      TrainingError: they differ by more than the format's tolerance.
     """
     import jax
 
     from mnist_flax import inference
-    from mnist_flax.export import reference
 
-    expected = reference.logits(run, split.images)
-    digits = expected["float32"].argmax(1)
-    accuracy = float((digits == split.labels).mean())
-    room = importlib.import_module(f"mnist_flax.export.to_{name}")
-    data = room.encode(run, _description(run, accuracy))
-    program = room.read(data, run.config.model.architecture)
     # A GPU or TPU rounds the factors of JAX's products to fewer bits unless it is asked not to.
     with jax.default_matmul_precision("highest"):
-        found = inference.in_batches(program, split.images)
-    differences = {kind: np.abs(found - x).max() for kind, x in expected.items()}
-    form = FORMATS[name]
-    allowed = form.tolerance * max(1, np.abs(expected[form.reference]).max() / _LARGE_LOGIT)
-    measured = (
-        f"its logits on {len(digits):,} test images differ from JAX's by at most "
+        found = inference.in_batches(program, images)
+    differences = {dtype: np.abs(found - x).max() for dtype, x in expected.items()}
+    reference, tolerance = FORMATS[format].reference, FORMATS[format].tolerance
+    allowed = tolerance * max(1, np.abs(expected[reference]).max() / _LARGE_LOGIT)
+    comparison = (
+        f"its logits on {len(images):,} test images differ from JAX's by at most "
         f"{differences['float32']:.1e} in float32, {differences['float64']:.1e} in float64 "
-        f"(allowed in {form.reference}: {allowed:.1e}), its digits in "
-        f"{(found.argmax(1) != digits).sum()} cases"
+        f"(allowed in {reference}: {allowed:.1e}), its digits in "
+        f"{(found.argmax(1) != expected['float32'].argmax(1)).sum()} cases"
     )
-    if not differences[form.reference] <= allowed:  # NaN is not.
-        raise TrainingError(f"the {name} file is wrong: {measured}; nothing was written")
-    return data, [f"Accuracy: {accuracy:.2%} of the test images", f"Checked: {measured}"]
+    # Not `>`, which is False for NaN.
+    if not differences[reference] <= allowed:
+        raise TrainingError(f"the {format} file is wrong: {comparison}; nothing was written")
+    return comparison
 
 
-def _description(run: "Trained", accuracy: float) -> str:
-    """What a file says of the network in it, where the format has a place for that: JSON.
+def _describe(trained: "Trained", accuracy: float) -> str:
+    """Makes the JSON text that a file carries, where its format has a place for one.
 
-    One text, as safetensors puts several in any order: the same network is the same file.
-
-    Args:
-      run: the network.
-      accuracy: on all test images, 0 to 1.
+    It is one text: safetensors writes several in an order that changes from file to file.
     """
     description = {
         "format_version": FORMAT_VERSION,
-        "epoch": run.epoch,
+        "epoch": trained.epoch,
         "test_accuracy": round(accuracy, 6),
-        "config": run.config.to_dict(),
+        "config": trained.config.to_dict(),
     }
     return json.dumps(description, sort_keys=True)
-
-
-def _check_libraries(name: str) -> None:
-    """Raises UserError if a library that the format needs cannot be imported."""
-    for library in FORMATS[name].libraries:
-        try:
-            importlib.import_module(library)
-        except ImportError as error:
-            raise UserError(
-                f"--format {name} needs {library}, which cannot be imported ({error}); "
-                f"pip install {FORMATS[name].install}, or choose --format safetensors"
-            ) from None
 
 
 def _add_flags(parser: arguments.Parser) -> None:

@@ -1,39 +1,42 @@
-"""What a network answers, for the files of an export to be compared with."""
+"""Computes the logits that those of an exported file are compared with."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, inference, models
+from mnist_flax import augment, inference
+from mnist_flax.models import ConvNet
 from mnist_flax.trained import loading
 
 
-def logits(run: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
-    """The answers of JAX, by the type it computes in.
+def logits(trained: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Computes a network's logits with JAX, in two types.
 
     Args:
-      run: a network, whatever type it was trained in.
+      trained: the network; the type that it was trained in does not matter.
       images: uint8[N,28,28].
 
     Returns:
-      'float32': float32[N,10], what every command answers with on a device that does not round
+      'float32': float32[N,10], as every command computes them where the device does not round
         the factors of a product to fewer bits.
-      'float64': float64[N,10], the same network without rounding to speak of. Two programs that
-        both compute in float32 are each closer to this than to one another.
+      'float64': float64[N,10], with rounding errors too small to matter: two programs that both
+        compute in float32 are each closer to this than to one another.
+
+    Raises:
+      UserError: the logits are not finite.
     """
-    config = type(run.config)(run.config.to_dict())
+    config = trained.config.copy_and_resolve_references()
     config.model.dtype = "float32"
-    in_float32 = run._replace(config=config)
     # A GPU or TPU rounds the factors of JAX's products to fewer bits unless it is asked not to.
     with jax.default_matmul_precision("highest"):
-        rounded = loading.logits(in_float32, images)
+        in_float32 = loading.logits(trained._replace(config=config), images)
     # A TPU has no float64.
     with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
-        model = models.ConvNet(dtype=jnp.float64, architecture=config.model.architecture)
-        variables = jax.tree.map(lambda x: np.asarray(x, np.float64), run.variables)
+        model = ConvNet(dtype=jnp.float64, architecture=config.model.architecture)
+        variables = jax.tree.map(lambda x: np.asarray(x, np.float64), trained.variables)
 
         @jax.jit
         def apply(batch: jax.Array) -> jax.Array:
             return jnp.asarray(model.apply(variables, augment.normalize(batch), train=False))
 
-        return {"float32": rounded, "float64": inference.in_batches(apply, images)}
+        return {"float32": in_float32, "float64": inference.in_batches(apply, images)}

@@ -1,11 +1,10 @@
-"""A network as a program of ONNX, for ONNX Runtime and ONNX Runtime Web.
+"""Writes a network as an ONNX program, for ONNX Runtime and ONNX Runtime Web.
 
-From 'images' uint8[n,28,28], 0 (background) to 255, to 'logits' float32[n,10], for any n.
-Pixels are bytes as an image has them, so that nobody outside need know how to normalize them.
-Batch norm is folded into the convolutions, which are ONNX's own.
+It takes 'images', uint8[n,28,28], 0 (background) to 255, and gives 'logits', float32[n,10], for
+any n. Normalization is inside, so that its users need not know how it is done. Batch norm is
+folded into the convolutions, which are ONNX's own.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,18 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
-from mnist_flax import augment, torch_interop
-from mnist_flax.trained import folding, loading
+from mnist_flax import augment
+from mnist_flax.export.formats import Network, Program
+from mnist_flax.trained import folding
 
-# What ONNX Runtime and ONNX Runtime Web read since version 1.12, of 2022: nothing here needs
-# more.
+# The lowest versions that have all that is used here: ONNX Runtime and ONNX Runtime Web have
+# read them since version 1.12, of 2022.
 OPSET, IR_VERSION = 17, 8
 
 
-def encode(run: loading.Trained, description: str) -> bytes:
-    """The file.
-
-    Args:
-      run: the network.
-      description: goes into the model's metadata_props, as 'mnist_flax'.
-    """
-    constants, nodes = _graph(run)
+def encode(network: Network) -> tuple[bytes, Program]:
+    """Makes the file; the description goes into its metadata_props, as 'mnist_flax'."""
+    constants, nodes = _graph(network)
     pixels = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 28, 28])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10])
     initializers = [numpy_helper.from_array(x, name) for name, x in constants.items()]
@@ -41,34 +36,29 @@ def encode(run: loading.Trained, description: str) -> bytes:
         producer_version=mnist_flax.__version__,
         doc_string="MNIST: images uint8, 0 (background) to 255, to the logits of ten digits.",
     )
-    helper.set_model_props(model, {"mnist_flax": description})
+    helper.set_model_props(model, {"mnist_flax": network.description})
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    data = model.SerializeToString(deterministic=True)
+    return data, read(data)
 
 
-def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
-    """From uint8[N,28,28] to float32[N,10], by ONNX Runtime on the CPU.
-
-    Args:
-      data: the file.
-      layers: left out; the file says it all.
-    """
+def read(data: bytes) -> Program:
+    """Makes a program of the file's content, in ONNX Runtime on the CPU."""
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return lambda images: session.run(["logits"], {"images": images})[0]
 
 
-def _graph(run: loading.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
-    """The constants by name, and the nodes in order; activations are [N,C,H,W]."""
-    layers = run.config.model.architecture
-    state_dict = torch_interop.to_state_dict(run.variables, layers)
+def _graph(network: Network) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
+    """Makes the constants, by name, and the nodes in order; activations are [N,C,H,W]."""
+    folded = folding.fold(network.variables, network.architecture)
     constants: dict[str, np.ndarray] = {
         # (x / 255 - MEAN) / STD, each step rounded to float32, as in `augment.normalize`.
         "white": np.array([255], np.float32),
         "mean": np.array([augment.MEAN], np.float32),
         "std": np.array([augment.STD], np.float32),
         "channel_axis": np.array([1], np.int64),
-        "fc.weight": state_dict["fc.weight"],
-        "fc.bias": state_dict["fc.bias"],
+        "fc.weight": folded.fc_weight,
+        "fc.bias": folded.fc_bias,
     }
     nodes: list[onnx.NodeProto] = []
     last = "images"
@@ -85,7 +75,7 @@ def _graph(run: loading.Trained) -> tuple[dict[str, np.ndarray], list[onnx.NodeP
     add("Sub", "centred", "mean")
     add("Div", "normalized", "std")
     add("Unsqueeze", "input", "channel_axis")
-    for i, (weight, bias, pooled) in enumerate(folding.convolutions(state_dict, layers), 1):
+    for i, (weight, bias, pooled) in enumerate(folded.convolutions, 1):
         constants |= {f"conv{i}.weight": weight, f"conv{i}.bias": bias}
         size = weight.shape[-1]
         inputs = (f"conv{i}.weight", f"conv{i}.bias")

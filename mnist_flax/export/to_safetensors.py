@@ -1,44 +1,30 @@
-"""The weights of a network as a file of safetensors, which `weights.from_file` reads.
+"""Writes the weights of a network as a safetensors file, which `trained.weights` reads.
 
 Its arrays have their paths as names, such as 'params/conv1/kernel', float32[3,3,1,8], and
 'batch_stats/bn1/mean', float32[8]; their layouts are those of `models.ConvNet`.
 """
 
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
-import jax
 import numpy as np
 import safetensors.numpy
+from flax import traverse_util
 
-from mnist_flax.trained import loading
-
-
-def encode(run: loading.Trained, description: str) -> bytes:
-    """The file.
-
-    Args:
-      run: the network.
-      description: goes into the header's metadata, as 'mnist_flax'.
-    """
-    leaves, _ = jax.tree.flatten_with_path(run.variables)
-    arrays = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.ascontiguousarray(x)
-        for path, x in leaves
-    }
-    return safetensors.numpy.save(arrays, {"mnist_flax": description})
+from mnist_flax import inference
+from mnist_flax.export.formats import Network, Program
+from mnist_flax.models import ConvNet
+from mnist_flax.trained import weights
 
 
-def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
-    """From uint8[N,28,28] to float32[N,10], as every command reads weights.
+def encode(network: Network) -> tuple[bytes, Program]:
+    """Makes the file; the description goes into its metadata, as 'mnist_flax'."""
+    flat = traverse_util.flatten_dict(network.variables, sep="/")
+    arrays = {name: np.ascontiguousarray(x) for name, x in flat.items()}
+    data = safetensors.numpy.save(arrays, {"mnist_flax": network.description})
+    return data, read(data)
 
-    Args:
-      data: the file.
-      layers: left out; the file says it all.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.safetensors"
-        path.write_bytes(data)
-        run = loading.from_weights(path)
-    return lambda images: loading.logits(run, images)
+
+def read(data: bytes) -> Program:
+    """Makes a program of the file's content, as the commands do for --weights."""
+    variables, architecture = weights.from_safetensors(data)
+    return partial(inference.logits, ConvNet(architecture=architecture), variables)

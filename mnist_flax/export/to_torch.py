@@ -1,46 +1,44 @@
-"""The weights of a network as a state_dict, as torch.save writes it: the PyTorch original's.
+"""Writes the weights of a network as PyTorch does: torch.save(net.state_dict(), path).
 
-Of a run with another architecture, that of the network that `_network` makes.
-
-PyTorch is imported by these functions and not with this module.
+With the assignment's architecture, `net` is the PyTorch original; with another, the module that
+`_network` makes.
 """
 
-import importlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import torch
+from torch import nn
 
-from mnist_flax import architecture, augment, torch_interop
-from mnist_flax.trained import loading
+from mnist_flax import architecture as architecture_lib
+from mnist_flax import augment, torch_interop
+from mnist_flax.export.formats import Network, Program
 
 
-def encode(run: loading.Trained, description: str) -> bytes:
-    """The file, which torch.load reads with weights_only=True.
+def encode(network: Network) -> tuple[bytes, Program]:
+    """Makes the file, which torch.load reads with weights_only=True.
 
-    Args:
-      run: the network.
-      description: left out; load_state_dict(strict=True) takes weights and nothing else.
+    The description is left out: load_state_dict(strict=True) accepts nothing but weights.
     """
-    torch = importlib.import_module("torch")
-    arrays = torch_interop.to_state_dict(run.variables, run.config.model.architecture)
+    arrays = torch_interop.to_state_dict(network.variables, network.architecture)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(x) for name, x in arrays.items()}, file)
-    return file.getvalue()
+    data = file.getvalue()
+    return data, read(data, network.architecture)
 
 
-def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
-    """From uint8[N,28,28] to float32[N,10], by PyTorch on the CPU.
+def read(data: bytes, architecture: str) -> Program:
+    """Makes a program of the file's content, in PyTorch on the CPU.
 
     Args:
-      data: the file.
-      layers: the network's, see `architecture`; the file has its weights only.
+      data: the file's content.
+      architecture: the network's; the file holds its weights only.
     """
-    torch = importlib.import_module("torch")
     state_dict = torch.load(io.BytesIO(data), weights_only=True)
-    net = _network(torch.nn, state_dict, layers)
+    net = _network(state_dict, architecture)
     net.load_state_dict(state_dict, strict=True)
     net.eval()
 
@@ -52,16 +50,16 @@ def read(data: bytes, layers: str) -> Callable[[np.ndarray], np.ndarray]:
     return logits
 
 
-def _network(nn: Any, state_dict: Mapping[str, Any], layers: str) -> Any:
-    """The network, as wide as the weights are, under the assignment's names."""
+def _network(state_dict: Mapping[str, Any], architecture: str) -> Any:
+    """Makes the network, as wide as the weights are, with the assignment's names."""
     net = nn.Sequential()
-    for i, block in enumerate(architecture.parse(layers), 1):
+    for i, block in enumerate(architecture_lib.parse(architecture), 1):
         if block.kernel == i:
             outputs, inputs, size, _ = state_dict[f"conv{i}.weight"].shape
             conv = nn.Conv2d(inputs, outputs, size, padding=size // 2)
             net.add_module(f"conv{i}", conv)
         else:
-            # The weights are in the state_dict once, so this one must hold none.
+            # The state_dict holds a shared kernel once, so this module must hold no weights.
             again = nn.Module()
             again.forward = conv.forward
             net.add_module(f"conv{i}", again)

@@ -1,7 +1,7 @@
-"""Batch norm as part of the convolution before it, as it can be once training is over."""
+"""Folds batch norm into convolutions: at inference, both together are one convolution."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from mnist_flax.ops import layers
 
 
 class Convolution(NamedTuple):
-    """A convolution with zeros around the image, to be followed by ReLU.
+    """A convolution with stride 1 and zero padding; ReLU follows.
 
     Attributes:
       weight: float32[O,I,H,W], H = W odd.
@@ -23,37 +23,51 @@ class Convolution(NamedTuple):
     pooled: bool
 
 
-def convolutions(
-    state_dict: Mapping[str, np.ndarray], architecture: str = architecture_lib.DEFAULT
-) -> list[Convolution]:
-    """The network's convolutions in their order, each with the batch norm after it.
+class Folded(NamedTuple):
+    """A network without batch norm: convolutions, the mean over the pixels, a linear layer.
 
-    Computed in float64: folding then costs one rounding of each number. One that float32 does
-    not hold becomes infinite. A kernel that is used again is there again, as each use has its
-    own batch norm.
+    Attributes:
+      convolutions: in their order.
+      fc_weight: float32[10,I].
+      fc_bias: float32[10].
+    """
+
+    convolutions: list[Convolution]
+    fc_weight: np.ndarray
+    fc_bias: np.ndarray
+
+
+def fold(variables: Mapping[str, Any], architecture: str = architecture_lib.DEFAULT) -> Folded:
+    """Folds each batch norm into the convolution before it.
+
+    It computes in float64 and rounds each result once, to float32; one that float32 cannot hold
+    becomes infinite. A shared kernel is repeated, as each use has its own batch norm.
 
     Args:
-      state_dict: see `torch_interop.to_state_dict`.
-      architecture: that of the network.
+      variables: {'params': ..., 'batch_stats': ...}, of `ConvNet`.
+      architecture: the network's.
     """
-    blocks = architecture_lib.parse(architecture)
-    return [_convolution(state_dict, i, block) for i, block in enumerate(blocks, 1)]
+    params, stats = variables["params"], variables["batch_stats"]
+    convolutions = [
+        _fold(params[f"conv{block.kernel}"], {**params[f"bn{i}"], **stats[f"bn{i}"]}, block)
+        for i, block in enumerate(architecture_lib.parse(architecture), 1)
+    ]
+    fc_weight, fc_bias = np.asarray(params["fc"]["kernel"]).T, params["fc"]["bias"]
+    return Folded(convolutions, _float32(fc_weight), _float32(fc_bias))
 
 
-def _convolution(
-    state_dict: Mapping[str, np.ndarray], i: int, block: architecture_lib.Block
+def _fold(
+    conv: Mapping[str, Any], norm: Mapping[str, Any], block: architecture_lib.Block
 ) -> Convolution:
-    conv_weight, conv_bias, scale, bias, mean, var = (
-        state_dict[name].astype(np.float64)
-        for name in (
-            *(f"conv{block.kernel}.{name}" for name in ("weight", "bias")),
-            *(f"bn{i}.{name}" for name in ("weight", "bias", "running_mean", "running_var")),
-        )
+    kernel, shift = (np.asarray(conv[name], np.float64) for name in ("kernel", "bias"))
+    scale, bias, mean, var = (
+        np.asarray(norm[name], np.float64) for name in ("scale", "bias", "mean", "var")
     )
     factor = scale / np.sqrt(var + layers.EPSILON)
-    weight = conv_weight * factor[:, np.newaxis, np.newaxis, np.newaxis]
-    folded_bias = (conv_bias - mean) * factor + bias
+    weight = (kernel * factor).transpose(3, 2, 0, 1)
+    return Convolution(_float32(weight), _float32((shift - mean) * factor + bias), block.pool)
+
+
+def _float32(array: Any) -> np.ndarray:
     with np.errstate(over="ignore"):
-        return Convolution(
-            weight.astype(np.float32), folded_bias.astype(np.float32), block.pool
-        )
+        return np.ascontiguousarray(array, np.float32)

@@ -1,4 +1,4 @@
-"""A trained network from the folder of a run, for every command that uses one."""
+"""Loads a trained network from a run or from a file of weights."""
 
 import json
 from functools import partial
@@ -20,14 +20,14 @@ from mnist_flax.trained import weights
 
 
 class Trained(NamedTuple):
-    """A trained network and the run that made it.
+    """A trained network and the run that trained it.
 
     Attributes:
       config: the run's.
-      variables: {'params': ..., 'batch_stats': ...}, arrays of float32, of the network
+      variables: {'params': ..., 'batch_stats': ...}, float32, for
         `steps.create_model(config)`.
-      epoch: the one at whose end the network was like this, from 1; 0 if it is not known.
-      finished: whether that was the last epoch of the run.
+      epoch: the epoch, from 1, after which they were saved; 0 if it is not known.
+      finished: whether that was the run's last epoch.
       history: the lines of metrics.jsonl up to that epoch.
     """
 
@@ -38,11 +38,11 @@ class Trained(NamedTuple):
     history: list[dict[str, Any]]
 
 
-def choose(workdir: str | None, weights_file: str | None) -> Trained:
-    """What the flags --workdir and --weights of a command name; just one of them is given.
+def choose(workdir: str | Path | None, weights_file: str | Path | None) -> Trained:
+    """Loads the network that a command's flag --workdir or --weights names.
 
     Raises:
-      UserError: none or both are given, or see `load` and `from_weights`.
+      UserError: both or neither are given; or as `load` and `from_weights`.
     """
     if (not workdir) == (not weights_file):
         raise UserError("give either --workdir, a run, or --weights, a file; --help says more")
@@ -50,15 +50,15 @@ def choose(workdir: str | None, weights_file: str | None) -> Trained:
 
 
 def load(workdir: str | Path) -> Trained:
-    """Reads the latest good checkpoint of a run; changes nothing in its folder.
+    """Reads the latest good checkpoint of a run, and changes nothing in its folder.
 
-    A line on stderr says so where it is not the end of the run.
+    If the run has not finished, it prints a warning that names the epoch.
 
     Args:
-      workdir: the folder of a run, finished or not.
+      workdir: the folder of a run.
 
     Raises:
-      UserError: not the folder of a run, or one without a good checkpoint.
+      UserError: it is not the folder of a run, or has no good checkpoint.
     """
     workdir = Path(workdir)
     config = _read_config(workdir)
@@ -66,7 +66,7 @@ def load(workdir: str | Path) -> Trained:
     saved = checkpoints.load_latest(workdir, config, like)
     if saved is None:
         raise UserError(
-            f"the run in {workdir} has no checkpoint yet; go on with it by "
+            f"the run in {workdir} has no checkpoint yet; resume it with "
             f"python -m mnist_flax.main --workdir {workdir} --resume"
         )
     epoch = saved.history[-1]["epoch"]
@@ -80,36 +80,36 @@ def load(workdir: str | Path) -> Trained:
 
 
 def from_weights(path: str | Path) -> Trained:
-    """A network with the weights of a file, of which no run is known.
+    """Reads a file of weights, without the run that trained them.
 
     Args:
-      path: see `weights.from_file`.
+      path: see `weights.read`.
 
     Returns:
-      The default config, with the file's architecture, epoch 0 and an empty history stand for
-      what is not known.
+      The network, with the default config but the file's architecture, epoch 0 and an empty
+      history.
 
     Raises:
       UserError: the file cannot be used.
     """
-    variables = weights.from_file(path)
+    found = weights.read(path)
     config = config_lib.load(config_lib.default_path())
-    config.model.architecture = weights.architecture_of(path)
-    return Trained(config, variables, 0, True, [])
+    config.model.architecture = found.architecture
+    return Trained(config, found.variables, epoch=0, finished=True, history=[])
 
 
 def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
     """Computes the network's logits; see `inference.logits`.
 
     Args:
-      trained: only its config and its variables are used.
+      trained: the network.
       images: uint8[N,28,28], 0 (background) to 255, any N.
 
     Returns:
       float32[N,10].
 
     Raises:
-      UserError: they are not finite, as the weights are not those of a trained network.
+      UserError: they are not finite: the weights are not those of a trained network.
     """
     answers = inference.logits(create_model(trained.config), trained.variables, images)
     if not np.isfinite(answers).all():
@@ -118,9 +118,9 @@ def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
 
 
 def warn_if_not_as_recorded(trained: Trained, scores: Scores) -> None:
-    """Prints a warning if the run itself counted another number of right answers.
+    """Prints a warning if the run counted another number of right answers.
 
-    On another device or with other versions, logits that are nearly equal may change places.
+    On another device or with other versions, the order of nearly equal logits may change.
     """
     if not trained.history:
         return
@@ -133,7 +133,7 @@ def warn_if_not_as_recorded(trained: Trained, scores: Scores) -> None:
 
 
 def _read_config(workdir: Path) -> ConfigDict:
-    """The config that a run was started with.
+    """Reads the config that a run was started with.
 
     Raises:
       UserError: there is none, or it is not valid.

@@ -1,7 +1,7 @@
-"""Weights from a file, safetensors or a state_dict of PyTorch. Nothing in it is trusted.
+"""Reads weights from a file of safetensors or of PyTorch, and trusts nothing in it.
 
-A file of safetensors holds numbers and no code. One of PyTorch's is a zip of a pickle and of
-numbers, and a pickle may do anything: it is only read if all that it calls for is what a
+A safetensors file holds numbers and no code. A PyTorch file is a zip of a pickle and of
+numbers, and a pickle may run any code: it is only read if it names nothing but what a
 state_dict needs, and then by PyTorch's own weights-only reader.
 """
 
@@ -13,13 +13,15 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 import safetensors.numpy
+from flax import traverse_util
 
-from mnist_flax import architecture, torch_interop
+from mnist_flax import architecture as architecture_lib
+from mnist_flax import network_arrays, torch_interop
 from mnist_flax.errors import UserError
 
 # A network of fewer than 20,000 parameters has 160 kB in float64.
@@ -29,7 +31,8 @@ MAX_BYTES = 2**20
 # took a tensor's size on trust and read past the end of the file's bytes.
 _TORCH = (2, 10)
 
-# All that the pickle of a state_dict calls for, and all that may say so.
+# All that the pickle of a state_dict names. It uses the opcode GLOBAL, which spells a name out,
+# and none of the others that can name something.
 _GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long")
 }
@@ -37,61 +40,90 @@ _OPCODES_WITH_HIDDEN_GLOBALS = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ
 _OPCODES_WITH_HIDDEN_GLOBALS |= {"EXT1", "EXT2", "EXT4"}
 
 
-def from_file(path: str | Path) -> dict[str, dict[str, dict[str, jax.Array]]]:
-    """Variables of `ConvNet` from a file, of the architecture that `architecture_of` names.
+class Weights(NamedTuple):
+    """The weights of a `ConvNet`.
+
+    Attributes:
+      variables: {'params': ..., 'batch_stats': ...}, float32.
+      architecture: the network's.
+    """
+
+    variables: dict[str, dict[str, dict[str, jax.Array]]]
+    architecture: str
+
+
+def read(path: str | Path) -> Weights:
+    """Reads a file of weights.
 
     Args:
-      path: `.safetensors`, with the names of a PyTorch state_dict ('conv1.weight') or with our
-        own ('params/conv1/kernel'); or `.pt` or `.pth`, what torch.save(net.state_dict(), path)
-        wrote, for which PyTorch must be installed.
-
-    Returns:
-      {'params': ..., 'batch_stats': ...}, float32.
+      path: `.safetensors`, see `from_safetensors`; or `.pt` or `.pth`, as written by
+        torch.save(net.state_dict(), path) for the assignment's network. PyTorch must be
+        installed to read those.
 
     Raises:
-      UserError: the file cannot be read, is larger than MAX_BYTES or not what its name says, or
-        does not hold exactly the weights of the network.
+      UserError: the file cannot be read, is larger than MAX_BYTES or is not of its suffix's
+        format, or does not hold exactly the weights of the network.
     """
     path = Path(path)
-    readers = {".safetensors": _read_safetensors, ".pt": _read_torch, ".pth": _read_torch}
+    readers = {".safetensors": from_safetensors, ".pt": _from_torch, ".pth": _from_torch}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"{path} is no file of weights; give a .safetensors, .pt or .pth file")
-    arrays = reader(path, _read(path))
-    layers = architecture_of(path)
+        raise UserError(
+            f"{path} is not a file of weights; give a .safetensors, .pt or .pth file"
+        )
+    data = _content(path)
     try:
-        if any("/" in str(name) for name in arrays):
-            arrays = torch_interop.to_state_dict(arrays, layers)
-        return torch_interop.from_state_dict(arrays, layers)
+        return reader(data)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def architecture_of(path: str | Path) -> str:
-    """The layers of the network in a file: as `export` notes them, or else the assignment's.
+def from_safetensors(data: bytes) -> Weights:
+    """Reads the content of a safetensors file.
 
     Args:
-      path: see `from_file`. Only our own safetensors files have such a note.
+      data: arrays with the names that `export` gives them, such as 'params/conv1/kernel', or
+        with those of a PyTorch state_dict, such as 'conv1.weight'. The network's architecture
+        is the one that `export` noted in the file, else the assignment's.
 
     Raises:
-      UserError: the file cannot be read or is too large.
+      UserError: it is not the content of such a file.
     """
-    data = _read(Path(path))
+    try:
+        arrays = safetensors.numpy.load(data)
+    except Exception as error:  # SafetensorError, and whatever NumPy makes of the numbers.
+        # KeyError: a type that NumPy does not have.
+        unknown = f"it holds numbers of type {error}, and not of float32"
+        why = unknown if isinstance(error, KeyError) else str(error)
+        raise _unusable("safetensors file", why) from None
+    architecture = _noted_architecture(data)
+    if not any("/" in name for name in arrays):
+        return Weights(torch_interop.from_state_dict(arrays, architecture), architecture)
+    arrays = network_arrays.check("variables", arrays, network_arrays.expected(architecture))
+    tree = traverse_util.unflatten_dict(arrays, sep="/")
+    return Weights(jax.tree.map(jnp.asarray, tree), architecture)
+
+
+def _noted_architecture(data: bytes) -> str:
+    """Reads the architecture that `export` noted in a safetensors file.
+
+    A file without a valid note is taken to be of the assignment's architecture.
+    """
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         description = json.loads(header["__metadata__"]["mnist_flax"])
         found = description["config"]["model"]["architecture"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return architecture.DEFAULT
-    known = isinstance(found, str) and architecture.is_valid(found)
-    return found if known else architecture.DEFAULT
+        return architecture_lib.DEFAULT
+    known = isinstance(found, str) and architecture_lib.is_valid(found)
+    return found if known else architecture_lib.DEFAULT
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of a small file.
+def _content(path: Path) -> bytes:
+    """Reads a small file.
 
     Raises:
-      UserError: it cannot be read, or is not small.
+      UserError: it cannot be read, or is larger than MAX_BYTES.
     """
     try:
         with path.open("rb") as file:
@@ -106,54 +138,48 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _read_safetensors(path: Path, data: bytes) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load(data)
-    except KeyError as error:  # The type of a tensor that NumPy does not know.
-        why = f"it holds numbers of type {error}, and not of float32"
-    except Exception as error:  # SafetensorError, and whatever NumPy makes of the numbers.
-        why = str(error)
-    raise _unusable(path, "safetensors file", why)
-
-
-def _read_torch(path: Path, data: bytes) -> Mapping[str, Any]:
-    checked = _checked_zip(path, data)
+def _from_torch(data: bytes) -> Weights:
+    """Reads the content of a PyTorch file."""
+    checked = _checked_zip(data)
     try:
         import torch
     except ImportError:
         raise UserError(
-            f"{path} can only be read where PyTorch is installed (pip install torch); or "
+            "it can only be read where PyTorch is installed (pip install torch); or "
             "convert it there with safetensors.torch.save_file(state_dict, 'net.safetensors')"
         ) from None
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _TORCH:
         raise UserError(
-            f"{path} is not read by PyTorch {torch.__version__}, which files can attack; "
-            f"install {'.'.join(map(str, _TORCH))} or later, or convert it to .safetensors"
+            f"a damaged or malicious file can attack PyTorch {torch.__version__}; install "
+            f"{'.'.join(map(str, _TORCH))} or later, or convert the file to .safetensors"
         )
     try:
         with warnings.catch_warnings():
-            # Of a pickle that PyTorch would not write; what is in it is checked all the same.
+            # PyTorch warns of a pickle that it would not write; this one has been checked.
             warnings.simplefilter("ignore")
             state_dict = torch.load(checked, map_location="cpu", weights_only=True)
-    except Exception as error:  # Whatever the pickle makes the functions that it calls raise.
-        raise _unusable(path, "state_dict", str(error)) from None
+    except Exception as error:  # Whatever the functions raise that the pickle calls.
+        raise _unusable("state_dict", str(error)) from None
     if not isinstance(state_dict, Mapping):
-        raise _unusable(path, "state_dict", f"it is a {type(state_dict).__name__}")
-    return state_dict
+        raise _unusable("state_dict", f"it is a {type(state_dict).__name__}")
+    return Weights(torch_interop.from_state_dict(state_dict), architecture_lib.DEFAULT)
 
 
-def _checked_zip(path: Path, data: bytes) -> io.BytesIO:
-    """The zip written anew, so that PyTorch's reader sees in it what was checked here.
+def _checked_zip(data: bytes) -> io.BytesIO:
+    """Checks a zip and writes its entries into a new one, for PyTorch to read.
+
+    In a malformed zip two readers may see different entries; in the new one PyTorch sees what
+    was checked here.
 
     Raises:
-      UserError: it is none, claims to be larger than MAX_BYTES once it is unpacked, or its
-        pickle calls for more than a state_dict does.
+      UserError: it is no zip, claims to be larger than MAX_BYTES once it is unpacked, or its
+        pickle names something that a state_dict does not need.
     """
     copy = io.BytesIO()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(copy, "w") as target:
             entries = source.infolist()
-            # zlib is tame; the other methods may allocate what the file tells them to.
+            # The other methods may allocate what the file tells them to; zlib does not.
             if any(x.compress_type not in (0, zipfile.ZIP_DEFLATED) for x in entries):
                 raise ValueError("it is compressed in an unusual way")
             if sum(entry.file_size for entry in entries) > MAX_BYTES:
@@ -163,21 +189,21 @@ def _checked_zip(path: Path, data: bytes) -> io.BytesIO:
                 if entry.filename.lower().endswith(".pkl"):
                     _check_pickle(content)
                 target.writestr(entry.filename, content)
-    except Exception as error:  # zipfile and pickletools raise whatever they happen to.
-        raise _unusable(path, "state_dict", str(error)) from None
+    except Exception as error:  # Malformed input makes zipfile and pickletools raise anything.
+        raise _unusable("state_dict", str(error)) from None
     copy.seek(0)
     return copy
 
 
 def _check_pickle(content: bytes) -> None:
-    """Raises ValueError if a pickle calls for anything that a state_dict does not."""
+    """Raises ValueError if a pickle names something that a state_dict does not need."""
     for opcode, argument, _ in pickletools.genops(content):
         hidden = opcode.name in _OPCODES_WITH_HIDDEN_GLOBALS
         if hidden or (opcode.name == "GLOBAL" and argument not in _GLOBALS):
             raise ValueError(f"it calls for {argument or opcode.name}")
 
 
-def _unusable(path: Path, what: str, why: str) -> UserError:
+def _unusable(what: str, why: str) -> UserError:
     reason = " ".join(itertools.islice(why.split(), 40)) or "it is damaged"
     advice = "; save one by torch.save(net.state_dict(), path)" if what == "state_dict" else ""
-    return UserError(f"{path} is not a {what} that can be used: {reason}{advice}")
+    return UserError(f"not a {what} that can be used: {reason}{advice}")

@@ -1,4 +1,4 @@
-"""What `python -m mnist_flax.export` writes, read by those it is for, and how it says no.
+"""`python -m mnist_flax.export`: its files, read by the programs they are for, and its errors.
 
 Tests of the format torch run where PyTorch is installed.
 """
@@ -6,6 +6,7 @@ Tests of the format torch run where PyTorch is installed.
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,27 +19,15 @@ import safetensors
 
 from mnist_flax import architecture, input_pipeline, steps
 from mnist_flax import config as config_lib
-from mnist_flax.export import (
-    command,
-    reference,
-    to_onnx,
-    to_safetensors,
-    to_stablehlo,
-    to_torch,
-)
+from mnist_flax.errors import UserError
+from mnist_flax.export import command, reference, to_onnx, to_stablehlo
+from mnist_flax.export.formats import FORMATS, Network, Program
 from mnist_flax.input_pipeline import Split
 from mnist_flax.runs import checkpoints
 from mnist_flax.trained import loading, weights
 
 WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
-FORMATS = ["safetensors", "stablehlo", "onnx", "torch"]
 OTHER = "4k5 pool 6k1 pool 5 5 same 3"
-ROOMS = {
-    "safetensors": to_safetensors,
-    "torch": to_torch,
-    "stablehlo": to_stablehlo,
-    "onnx": to_onnx,
-}
 
 
 def write_run(
@@ -57,7 +46,7 @@ def write_run(
     create = partial(steps.create_train_state, config=config)
     state = create(jax.random.key(0))
     if not layers:
-        state = state._replace(**weights.from_file(WEIGHTS))
+        state = state._replace(**weights.read(WEIGHTS).variables)
     history = [{"epoch": 1, "test_accuracy": 0.5, "test_loss": None}]
     checkpoints.save(workdir, config, state, history)
     return workdir
@@ -77,13 +66,13 @@ def split(data_dir: Path) -> Split:
 
 @pytest.fixture(scope="module")
 def logits(split: Split) -> np.ndarray:
-    """What the network of the run gives for them, float32[500,10]."""
+    """The logits of the run's network for them, float32[500,10]."""
     return loading.logits(loading.from_weights(WEIGHTS), split.images)
 
 
 @pytest.fixture
 def few_images(monkeypatch: pytest.MonkeyPatch, split: Split) -> None:
-    """Has the command check 500 test images and not all of them."""
+    """Makes the command compare 500 test images instead of all."""
     monkeypatch.setattr(input_pipeline, "load", lambda *_: split)
 
 
@@ -98,7 +87,7 @@ def needs(name: str) -> None:
 
 
 def description(text: str) -> dict:
-    """What a file says of its network."""
+    """Parses a file's description, and checks the config in it."""
     found = json.loads(text)
     assert config_lib.validate(config_lib.ConfigDict(found.pop("config"))) is None
     return found
@@ -139,8 +128,8 @@ def test_safetensors(tmp_path, workdir) -> None:
     for path in paths:
         assert command.main(arguments(workdir, "safetensors", path)) == 0
     assert len({path.read_bytes() for path in paths}) == 1
-    found = weights.from_file(paths[0])
-    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
+    found = weights.read(paths[0])
+    jax.tree.map(np.testing.assert_array_equal, found, weights.read(WEIGHTS))
     with safetensors.safe_open(paths[0], "np") as file:
         assert {"params/conv1/kernel", "batch_stats/bn1/mean"} < set(file.keys())
         assert description(file.metadata()["mnist_flax"]) == {
@@ -152,7 +141,7 @@ def test_safetensors(tmp_path, workdir) -> None:
 
 @pytest.mark.usefixtures("few_images")
 def test_torch(tmp_path, workdir, split, logits) -> None:
-    """And that the reference in float64 is what PyTorch computes in float64."""
+    """The original loads the file, and agrees with the reference, also in float64."""
     needs("torch")
     import torch
     from fixtures.make_torch_fixture import Net
@@ -167,8 +156,8 @@ def test_torch(tmp_path, workdir, split, logits) -> None:
         in_float64 = net.double()(pixels.double()).numpy()
     expected = reference.logits(loading.load(workdir), split.images)["float64"]
     np.testing.assert_allclose(in_float64, expected, rtol=0, atol=1e-10)
-    found = weights.from_file(path)
-    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(WEIGHTS))
+    found = weights.read(path)
+    jax.tree.map(np.testing.assert_array_equal, found, weights.read(WEIGHTS))
 
 
 @pytest.mark.usefixtures("few_images")
@@ -184,7 +173,7 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
         "assert not {'mnist_flax', 'flax'} & set(sys.modules)\n"
         "print(*program.platforms)\n"
     )
-    # Away from the clone, and without what is beside the script.
+    # Away from the clone, with nothing beside the script to import.
     argv = [sys.executable, "-P", "-c", script]
     out = subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert out.stdout.split() == ["cpu", "cuda", "tpu"]
@@ -194,9 +183,9 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
             np.testing.assert_allclose(found, logits[:n], rtol=0, atol=2e-5)
 
 
-@pytest.mark.usefixtures("few_images")
-def test_stablehlo_keeps_float32_on_every_device(workdir) -> None:
-    data = to_stablehlo.encode(loading.load(workdir), "")
+def test_stablehlo_keeps_float32_on_every_device() -> None:
+    network = Network(loading.from_weights(WEIGHTS).variables, architecture.DEFAULT, "")
+    data, _ = to_stablehlo.encode(network)
     products = [
         line
         for line in jax.export.deserialize(bytearray(data)).mlir_module().splitlines()
@@ -232,7 +221,7 @@ def test_onnx(tmp_path, workdir, split, logits) -> None:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with other layers than the assignment's. Not to be changed."""
+    """A run of another architecture, its weights those before training. Not to be changed."""
     return write_run(tmp_path_factory.mktemp("export") / "other", layers=OTHER)
 
 
@@ -240,7 +229,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", FORMATS)
 def test_other_layers(tmp_path, other, name) -> None:
     needs(name)
-    # Which includes that the file answers as the run does.
+    # The command itself compares the file's answers with the run's.
     assert command.main(arguments(other, name, tmp_path / "net")) == 0
 
 
@@ -261,15 +250,15 @@ def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) 
     captured = capsys.readouterr()
     assert captured.err == (f"warning: the run in {run} is used as it was after epoch 1 of 2\n")
     assert f"Network: {run} after epoch 1 of 2\n" in captured.out
-    found = to_onnx.read(path.read_bytes(), architecture.DEFAULT)(split.images)
+    found = to_onnx.read(path.read_bytes())(split.images)
     np.testing.assert_allclose(found, logits, rtol=0, atol=2e-5)
 
 
-def with_bias(run: loading.Trained, change: float) -> loading.Trained:
-    """The network with another bias of the first logit."""
-    layers = run.variables["params"]
-    fc = layers["fc"] | {"bias": layers["fc"]["bias"].at[0].add(change)}
-    return run._replace(variables=run.variables | {"params": layers | {"fc": fc}})
+def with_fc(variables: dict, change: Callable[[jax.Array], jax.Array]) -> dict:
+    """Variables with another linear layer."""
+    params = variables["params"]
+    fc = jax.tree.map(change, params["fc"])
+    return variables | {"params": params | {"fc": fc}}
 
 
 @pytest.mark.usefixtures("few_images")
@@ -280,9 +269,13 @@ def test_a_file_that_answers_differently(
     tmp_path, workdir, capsys, monkeypatch, name, change
 ) -> None:
     needs(name)
-    encode = ROOMS[name].encode
-    wrong = lambda run, text: encode(with_bias(run, change), text)  # noqa: E731
-    monkeypatch.setattr(ROOMS[name], "encode", wrong)
+    right = FORMATS[name]
+
+    def encode(network: Network) -> tuple[bytes, Program]:
+        variables = with_fc(network.variables, lambda x: x.at[0].add(change))
+        return right.encode(network._replace(variables=variables))
+
+    monkeypatch.setitem(FORMATS, name, right._replace(encode=encode))
     assert command.main(arguments(workdir, name, tmp_path / "net")) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -292,16 +285,29 @@ def test_a_file_that_answers_differently(
     assert not list(tmp_path.iterdir())
 
 
-def test_large_logits_are_rounded_by_more(split) -> None:
-    run = loading.from_weights(WEIGHTS)
-    params = run.variables["params"]
-    params = params | {"fc": jax.tree.map(lambda x: 100 * x, params["fc"])}
-    run = run._replace(variables=run.variables | {"params": params})
-    data, _ = command._encode(run, split, "onnx")
-    expected = reference.logits(run, split.images)["float64"]
-    program = to_onnx.read(data, run.config.model.architecture)
-    difference = np.abs(program(split.images) - expected).max()
+@pytest.mark.usefixtures("few_images")
+def test_large_logits_are_rounded_by_more(tmp_path, split) -> None:
+    trained = loading.from_weights(WEIGHTS)
+    trained = trained._replace(variables=with_fc(trained.variables, lambda x: 100 * x))
+    path = tmp_path / "net.onnx"
+    command.export(trained, "onnx", path)
+    expected = reference.logits(trained, split.images)["float64"]
+    found = to_onnx.read(path.read_bytes())(split.images)
+    difference = np.abs(found - expected).max()
     assert 1e-5 < difference <= 1e-5 * np.abs(expected).max() / 25
+
+
+@pytest.mark.usefixtures("few_images")
+def test_export_as_a_function(tmp_path) -> None:
+    trained, path = loading.from_weights(WEIGHTS), tmp_path / "net.safetensors"
+    file, accuracy, checked = command.export(trained, "safetensors", str(path))
+    assert file == f"File: {path}, safetensors, {path.stat().st_size:,} bytes"
+    assert accuracy == "Accuracy: 99.80% of the test images"
+    assert "by at most 0.0e+00 in float32" in checked
+    with pytest.raises(UserError, match=f"{path} exists already"):
+        command.export(trained, "safetensors", path)
+    with pytest.raises(UserError, match="format 'keras' is unknown; choose one of safetensors"):
+        command.export(trained, "keras", tmp_path / "net.keras")
 
 
 def test_the_reference_is_the_network(split, logits) -> None:
@@ -317,9 +323,9 @@ def test_the_reference_is_the_network(split, logits) -> None:
         ([], "--workdir is missing"),
         (["--workdir", "run", "--format", "onnx"], "--output is missing"),
         (["--workdir", "run", "--output", "net"], "--format is missing"),
-        (["--workdir", "run", "--output=", "--format=onnx"], "--output is missing"),
-        (["--format", "keras"], "flag --format=keras: value should be one of <safetensors|"),
-        (["--frmt", "onnx"], "Unknown command line flag 'frmt'"),
+        (["--workdir", "run", "--output=", "--format=onnx"], "--output is empty; name a path"),
+        (["--format", "keras"], "argument --format: invalid choice: 'keras'"),
+        (["--frmt", "onnx"], "unknown flag --frmt; did you mean --format?"),
         (["net.onnx"], "unexpected argument 'net.onnx'"),
     ],
 )
@@ -330,7 +336,7 @@ def test_a_command_line_that_is_wrong(tmp_path, capsys, monkeypatch, argv, words
 
 
 def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, and status 2."""
+    """The command prints one line, and ends with status 2."""
     assert command.main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -379,7 +385,7 @@ def test_no_run(tmp_path, capsys) -> None:
 def test_a_missing_library(tmp_path, capsys, monkeypatch, name, library, install) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     argv = arguments(tmp_path, name, tmp_path / "net")
-    assert_refused(argv, f"--format {name} needs {library}, which cannot be imported", capsys)
+    assert_refused(argv, f"format {name} needs {library}, which cannot be imported", capsys)
     assert command.main(argv) == 2
     assert install in capsys.readouterr().err
 
@@ -387,6 +393,6 @@ def test_a_missing_library(tmp_path, capsys, monkeypatch, name, library, install
 def test_help(capsys) -> None:
     assert command.main(["--help"]) == 0
     captured = capsys.readouterr()
-    for word in (*command.FORMATS, "--workdir", "--format", "--output", "Examples:"):
+    for word in (*FORMATS, "--workdir", "--format", "--output", "Examples:"):
         assert word in captured.out
     assert captured.err == ""

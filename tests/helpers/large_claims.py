@@ -1,4 +1,4 @@
-"""Small files that claim to be large, or that are so once they are decompressed."""
+"""Makes small files that claim to be large, or that are large once they are decompressed."""
 
 import gzip
 import io
@@ -13,11 +13,14 @@ from helpers.sample_images import encoded
 
 
 def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[bytes, str]]:
-    """The content of each, and how its reader refuses it; a key is a suffix and a description.
+    """Makes the files.
 
     Args:
-      shape: what is expected of an IDX file.
-      safetensors: weights of the network.
+      shape: the shape that an IDX file should have.
+      safetensors: a valid file of weights.
+
+    Returns:
+      Content and expected error message by name; a name is a suffix and a description.
     """
     zeros = gzip.compress(bytes(2**20)) * 1024
     compressor = zlib.compressobj(1)
@@ -43,7 +46,7 @@ def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[
             "its count is 1000000000, not",
         ),
         ".gz: a gigabyte of zeros": (zeros, "its magic number is 0, not"),
-        ".gz: all that there should be, and a gigabyte more": (
+        ".gz: all the pixels, and a gigabyte more": (
             gzip.compress(struct.pack(">4I", 0x803, *shape)) + zeros,
             "its size is wrong: more bytes of values",
         ),
@@ -67,6 +70,6 @@ def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[
 
 
 def png(width: int, height: int, more: bytes = b"") -> bytes:
-    """A PNG of so many pixels, of which it has none."""
+    """Makes a PNG that claims this size and holds no pixels, with more chunks if given."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", b"") + chunk(b"IEND", b"")

@@ -1,4 +1,4 @@
-"""Damaged files, for hypothesis: valid ones with bytes flipped, cut out, put in or spliced."""
+"""Makes damaged files for hypothesis: bytes of valid ones flipped, removed, added, spliced."""
 
 import io
 import json
@@ -20,60 +20,49 @@ _NUMBERS = (0, 1, 2, 255, 2**15, 2**16 - 1, 10**9, 2**31 - 1, 2**31, 2**32 - 1)
 
 
 def damaged(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
-    """Files of which most were valid, and some never were."""
+    """Makes files, most of them from a valid one, some from nothing but random bytes."""
     return st.one_of(*[_mutated(valid)] * 6, st.binary(max_size=300))
 
 
 @st.composite
 def _mutated(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
     content = draw(st.sampled_from(valid))
-    # Most often one: files with many faults all end at the first.
+    # Most often one fault: a reader stops at the first.
     for _ in range(draw(st.sampled_from([0, 1, 1, 1, 1, 2]))):
         content = _once(draw, content, valid)
     return content
 
 
 def _once(draw: st.DrawFn, content: bytes, valid: Sequence[bytes]) -> bytes:
-    # Headers are at the beginning, of a zip at the end.
+    # Headers are at the beginning, those of a zip at the end.
     end = len(content)
-    places = [
-        st.integers(0, end),
-        st.integers(0, min(end, 64)),
-        st.integers(max(0, end - 64), end),
-    ]
-    at = draw(st.one_of(*places))
+    places = [(0, end), (0, min(end, 64)), (max(0, end - 64), end)]
+    at = draw(st.one_of(*[st.integers(*place) for place in places]))
+    before, after = content[:at], content[at:]
     kind = draw(
         st.sampled_from(["flip", "cut", "number", "splice", "remove", "insert", "repeat"])
     )
     if kind == "flip":
-        return (
-            content[:at]
-            + bytes([x ^ draw(st.integers(1, 255)) for x in content[at : at + 1]])
-            + content[at + 1 :]
-        )
+        return before + bytes(x ^ draw(st.integers(1, 255)) for x in after[:1]) + after[1:]
     if kind == "cut":
-        return content[:at]
+        return before
     if kind == "number":
         size, order = draw(st.sampled_from([2, 4, 8])), draw(st.sampled_from("<>"))
         number = struct.pack(f"{order}Q", draw(st.sampled_from(_NUMBERS)))
-        return (
-            content[:at]
-            + (number[:size] if order == "<" else number[-size:])
-            + content[at + size :]
-        )
+        return before + (number[:size] if order == "<" else number[-size:]) + after[size:]
     if kind == "splice":
         other = draw(st.sampled_from(valid))
-        return content[:at] + other[draw(st.integers(0, len(other))) :]
+        return before + other[draw(st.integers(0, len(other))) :]
     size = draw(st.integers(1, 40))
     if kind == "remove":
-        return content[:at] + content[at + size :]
+        return before + after[size:]
     if kind == "insert":
-        return content[:at] + draw(st.binary(min_size=1, max_size=size)) + content[at:]
-    return content[: at + size] + content[at:]
+        return before + draw(st.binary(min_size=1, max_size=size)) + after
+    return content[: at + size] + after
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG, its checksum right."""
+    """Makes a chunk of a PNG, with the right checksum."""
     return (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     )
@@ -81,7 +70,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 @st.composite
 def chunked(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
-    """PNGs whose checksums are right, and one of whose chunks is not."""
+    """Makes PNGs with right checksums, in which one chunk is damaged."""
     content = draw(st.sampled_from(valid))
     chunks, at = [], 8
     while at < len(content):
@@ -98,7 +87,7 @@ def chunked(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
 
 
 def pictures() -> st.SearchStrategy[bytes]:
-    """PNGs of any shape and any pixels, most of which show nothing that a person would draw."""
+    """Makes PNGs of any shape and any pixels; few look like a drawing."""
     shapes = st.one_of(
         array_shapes(min_dims=2, max_dims=2, max_side=12),
         st.sampled_from([(1, 3000), (3000, 1), (2, 1500), (40, 40)]),
@@ -108,20 +97,20 @@ def pictures() -> st.SearchStrategy[bytes]:
 
 
 def split_header(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """The header of a .safetensors file, and the numbers that follow."""
+    """Splits a safetensors file into its header and the bytes of its numbers."""
     size = struct.unpack("<Q", content[:8])[0]
     return json.loads(content[8 : 8 + size]), content[8 + size :]
 
 
 def with_header(fields: Mapping[str, Any], body: bytes) -> bytes:
-    """A .safetensors file."""
+    """Makes a safetensors file of any header."""
     text = json.dumps(fields).encode()
     return struct.pack("<Q", len(text)) + text + body
 
 
 @st.composite
 def headers(draw: st.DrawFn, valid: bytes) -> bytes:
-    """Files of safetensors whose header is whole, and says other things of an array or two."""
+    """Makes safetensors files with a valid JSON header that is wrong about an array or two."""
     fields, body = split_header(valid)
     sizes = st.one_of(st.integers(-2, 200), st.sampled_from([10**9, 2**31, 2**63, 2**64, 1e9]))
     types = ["F16", "F32", "F64", "BF16", "I64", "U8", "BOOL", "F8_E4M3"]
@@ -135,14 +124,18 @@ def headers(draw: st.DrawFn, valid: bytes) -> bytes:
     return with_header(fields, body)
 
 
+def zipped(entries: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    """Makes a zip of entries by their names."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
 @st.composite
 def archives(draw: st.DrawFn, entries: Mapping[str, bytes]) -> bytes:
-    """Zips that are whole, and one of whose entries, most often the pickle, is not."""
+    """Makes valid zips in which one entry, most often the pickle, is damaged."""
     pickles = [name for name in entries if name.endswith(".pkl")]
     name = draw(st.sampled_from([*entries, *pickles * 40]))
-    changed = {**entries, name: draw(damaged([entries[name]]))}
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for key, value in changed.items():
-            archive.writestr(key, value)
-    return file.getvalue()
+    return zipped({**entries, name: draw(damaged([entries[name]]))})

@@ -54,7 +54,7 @@ def write_run(workdir: Path, num_epochs: int) -> Path:
     (workdir / "config.json").write_text(json.dumps(config.to_dict()))
     shapes = jax.eval_shape(partial(steps.create_train_state, config=config), jax.random.key(0))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.from_file(WEIGHTS))
+    state = zeros._replace(**weights.read(WEIGHTS).variables)
     checkpoints.save(workdir, config, state, [{"epoch": 1, "test_accuracy": 0.5}])
     return workdir
 

@@ -106,7 +106,7 @@ def write_run(workdir: Path, data_dir: Path | str, **fields: Any) -> Path:
     (workdir / "config.json").write_text(json.dumps(config.to_dict()))
     shapes = jax.eval_shape(partial(steps.create_train_state, config=config), jax.random.key(0))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.from_file(WEIGHTS))
+    state = zeros._replace(**weights.read(WEIGHTS).variables)
     record = {
         "epoch": 1,
         "step": 469,

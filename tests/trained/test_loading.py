@@ -1,4 +1,4 @@
-"""A trained network out of the folder of a run, which stays as it was."""
+"""A trained network is loaded from the folder of a run, which stays as it was."""
 
 import json
 from functools import partial
@@ -18,12 +18,12 @@ WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 
 def filled(number: int, like: jax.ShapeDtypeStruct) -> np.ndarray:
-    """An array of numbers that differ from those of any other `number`."""
+    """An array whose numbers differ from those for any other `number`."""
     return np.arange(like.size).reshape(like.shape).astype(like.dtype) + like.dtype.type(number)
 
 
 def write_run(workdir: Path, epochs: int, num_epochs: int = 2) -> list[steps.TrainState]:
-    """The folder of a run of `num_epochs` that came to the end of `epochs`; its states."""
+    """Makes the folder of a run after `epochs` of its `num_epochs`; returns its states."""
     config = config_lib.load(config_lib.default_path())
     config.num_epochs = num_epochs
     workdir.mkdir(exist_ok=True)
@@ -39,7 +39,7 @@ def write_run(workdir: Path, epochs: int, num_epochs: int = 2) -> list[steps.Tra
 
 
 def content(folder: Path) -> dict[str, tuple[float, bytes | None]]:
-    """Every file and folder below a folder, with its time and what is in it."""
+    """Every file and folder below a folder, with its time and content."""
     return {
         str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
         for path in [folder, *folder.rglob("*")]
@@ -110,7 +110,7 @@ def test_weights_of_a_file() -> None:
     run = loading.choose(None, str(WEIGHTS))
     assert (run.epoch, run.finished, run.history) == (0, True, [])
     assert run.config == config_lib.load(config_lib.default_path())
-    jax.tree.map(np.testing.assert_array_equal, run.variables, weights.from_file(WEIGHTS))
+    jax.tree.map(np.testing.assert_array_equal, run.variables, weights.read(WEIGHTS).variables)
 
 
 def test_the_flags_of_commands(tmp_path) -> None:
@@ -133,7 +133,7 @@ def test_the_flags_of_commands(tmp_path) -> None:
         ('{"sed": 1}', "config.sed is unknown; did you mean config.seed?"),
     ],
 )
-def test_a_config_that_is_none(tmp_path, text, message) -> None:
+def test_a_config_that_is_not_one(tmp_path, text, message) -> None:
     (tmp_path / "config.json").write_text(text, encoding="latin1")
     with pytest.raises(UserError) as error:
         loading.load(tmp_path)

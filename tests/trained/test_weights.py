@@ -1,4 +1,4 @@
-"""Weights from files, which may be anything.
+"""Weights are read from files that may hold anything.
 
 fixtures/trained.safetensors are the weights of configs/default.py after its 20 epochs, seed 0:
     python -m mnist_flax.main --workdir runs/0
@@ -6,7 +6,6 @@ fixtures/trained.safetensors are the weights of configs/default.py after its 20 
       --output tests/fixtures/trained.safetensors
 """
 
-import io
 import json
 import pickle
 import struct
@@ -19,8 +18,10 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax import traverse_util
+from helpers.mutations import with_header, zipped
 
-from mnist_flax import architecture, input_pipeline, torch_interop
+from mnist_flax import input_pipeline, network_arrays, torch_interop
 from mnist_flax.errors import UserError
 from mnist_flax.trained import loading, weights
 
@@ -32,22 +33,13 @@ def raises(message: str):
 
 
 def short(value: bytes | str) -> str:
-    """For the names of tests."""
+    """A part of a test's name."""
     return value if isinstance(value, str) else f"{len(value)} bytes"
 
 
-def header(fields: object, body: bytes = b"") -> bytes:
-    """A safetensors file."""
-    text = json.dumps(fields).encode()
-    return struct.pack("<Q", len(text)) + text + body
-
-
-def zipped(entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-    return file.getvalue()
+def assert_trained(path: Path) -> None:
+    """A file has the weights and the architecture of the fixture."""
+    jax.tree.map(np.testing.assert_array_equal, weights.read(path), weights.read(TRAINED))
 
 
 def test_the_fixture_is_trained(data_dir) -> None:
@@ -57,10 +49,10 @@ def test_the_fixture_is_trained(data_dir) -> None:
 
 
 def test_the_names_of_pytorch_and_our_own(tmp_path) -> None:
-    variables = weights.from_file(TRAINED)
     path = tmp_path / "net.SafeTensors"
-    safetensors.numpy.save_file(torch_interop.to_state_dict(variables), path)
-    jax.tree.map(np.testing.assert_array_equal, weights.from_file(path), variables)
+    state_dict = torch_interop.to_state_dict(weights.read(TRAINED).variables)
+    safetensors.numpy.save_file(state_dict, path)
+    assert_trained(path)
 
 
 @pytest.mark.parametrize(
@@ -69,17 +61,22 @@ def test_the_names_of_pytorch_and_our_own(tmp_path) -> None:
         (b"", "too small"),
         (b"nonsense, and not a short one", "header too large"),
         (struct.pack("<Q", 2**62) + b"{}", "header too large"),
-        (header([]), "invalid JSON"),
+        (with_header([]), "invalid JSON"),
         (
-            header({"a": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}),
+            with_header(
+                {"a": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}
+            ),
             "not fully",
         ),
         (
-            header({"a": {"dtype": "F32", "shape": [2**40] * 2, "data_offsets": [0, 0]}}),
+            with_header({"a": {"dtype": "F32", "shape": [2**40] * 2, "data_offsets": [0, 0]}}),
             "overflow",
         ),
-        (header({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"), "BF16"),
-        (header({}), r"state_dict: 'conv1.weight' of shape \[8, 1, 3, 3\] is missing"),
+        (
+            with_header({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"),
+            "BF16",
+        ),
+        (with_header({}), r"state_dict: 'conv1.weight' of shape \[8, 1, 3, 3\] is missing"),
         (TRAINED.read_bytes()[:-1], "not fully covered"),
         (bytes(weights.MAX_BYTES + 1), "larger than 1,048,576 bytes"),
     ],
@@ -90,7 +87,7 @@ def test_no_safetensors_of_this_network(tmp_path, content, message) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(content)
     with raises(message) as error:
-        weights.from_file(path)
+        weights.read(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -100,23 +97,31 @@ def test_one_array_too_many_or_of_another_shape(tmp_path) -> None:
     path = tmp_path / "net.safetensors"
     safetensors.numpy.save_file(arrays | {"params/fc2/bias": np.zeros(3)}, path)
     with raises("variables: 'params/fc2/bias' is no entry of this network"):
-        weights.from_file(path)
+        weights.read(path)
     safetensors.numpy.save_file(arrays | {"params/fc/bias": np.zeros(3)}, path)
     with raises(r"variables: 'params/fc/bias' has shape \[3\], expected \[10\]"):
-        weights.from_file(path)
+        weights.read(path)
 
 
 def noted(architecture: object) -> str:
+    """The part of an export's description that names the architecture."""
     return json.dumps({"config": {"model": {"architecture": architecture}}})
 
 
 def test_layers_that_a_file_notes(tmp_path) -> None:
     path = tmp_path / "net.safetensors"
-    arrays = safetensors.numpy.load_file(TRAINED)
-    safetensors.numpy.save_file(arrays, path, {"mnist_flax": noted("8 16 pool 16")})
-    assert weights.architecture_of(path) == "8 16 pool 16"
-    with raises("variables: 'params/conv4/.*' is no entry of this network|has shape"):
-        weights.from_file(path)
+    layers = "8 16 pool 16 same"
+    note = {"mnist_flax": noted(layers)}
+    expected = network_arrays.expected(layers)
+    arrays = {name: np.full(x.shape, i, "f4") for i, (name, x) in enumerate(expected.items())}
+    safetensors.numpy.save_file(arrays, path, note)
+    variables, architecture = weights.read(path)
+    assert architecture == layers
+    found = traverse_util.flatten_dict(variables, sep="/")
+    jax.tree.map(np.testing.assert_array_equal, found, arrays)
+    safetensors.numpy.save_file(safetensors.numpy.load_file(TRAINED), path, note)
+    with raises(r"variables: 'batch_stats/bn4/mean' has shape \[32\], expected \[16\]"):
+        weights.read(path)
 
 
 @pytest.mark.parametrize(
@@ -128,23 +133,21 @@ def test_a_note_that_says_nothing(tmp_path, note) -> None:
     path = tmp_path / "net.safetensors"
     arrays = safetensors.numpy.load_file(TRAINED)
     safetensors.numpy.save_file(arrays, path, {"mnist_flax": note})
-    assert weights.architecture_of(path) == architecture.DEFAULT
-    found = weights.from_file(path)
-    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(TRAINED))
+    assert_trained(path)
 
 
 def test_no_file(tmp_path) -> None:
     with raises("net.safetensors cannot be read: No such file"):
-        weights.from_file(tmp_path / "net.safetensors")
+        weights.read(tmp_path / "net.safetensors")
     (tmp_path / "net.pt").mkdir()
     with raises("net.pt cannot be read: Is a directory"):
-        weights.from_file(tmp_path / "net.pt")
-    with raises("net.npz is no file of weights; give a .safetensors, .pt or .pth file"):
-        weights.from_file(tmp_path / "net.npz")
+        weights.read(tmp_path / "net.pt")
+    with raises("net.npz is not a file of weights; give a .safetensors, .pt or .pth file"):
+        weights.read(tmp_path / "net.npz")
 
 
 class Malicious:
-    """Unpickled by Python's own unpickler, it makes a file."""
+    """Python's own unpickler makes a file of this name when it reads it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -159,7 +162,7 @@ def test_a_pickle_runs_no_code(tmp_path, protocol) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(zipped({"net/data.pkl": content, "net/version": b"3"}))
     with raises(r"it calls for (\S+ open|STACK_GLOBAL); save one by torch.save"):
-        weights.from_file(path)
+        weights.read(path)
     assert [x.name for x in tmp_path.iterdir()] == ["net.pt"]
 
 
@@ -178,7 +181,7 @@ def test_no_state_dict(tmp_path, content, message) -> None:
     path = tmp_path / "net.pth"
     path.write_bytes(content)
     with raises(message):
-        weights.from_file(path)
+        weights.read(path)
 
 
 def test_an_entry_that_claims_to_be_small(tmp_path) -> None:
@@ -189,14 +192,14 @@ def test_an_entry_that_claims_to_be_small(tmp_path) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(content)
     with raises("Bad CRC-32"):
-        weights.from_file(path)
+        weights.read(path)
 
 
 @pytest.mark.parametrize(
     ("version", "message"),
     [
         (None, "only be read where PyTorch is installed"),
-        ("2.9.1+cpu", "which files can attack"),
+        ("2.9.1+cpu", "can attack PyTorch 2.9.1"),
     ],
 )
 def test_no_pytorch_or_an_old_one(tmp_path, monkeypatch, version, message) -> None:
@@ -206,7 +209,7 @@ def test_no_pytorch_or_an_old_one(tmp_path, monkeypatch, version, message) -> No
     path = tmp_path / "net.pt"
     path.write_bytes(zipped({"net/data.pkl": b"\x80\x02}."}))
     with raises(message):
-        weights.from_file(path)
+        weights.read(path)
 
 
 @pytest.fixture
@@ -218,15 +221,14 @@ def torch():
 
 @pytest.fixture
 def state_dict(torch) -> dict:
-    arrays = torch_interop.to_state_dict(weights.from_file(TRAINED))
+    arrays = torch_interop.to_state_dict(weights.read(TRAINED).variables)
     return {name: torch.from_numpy(x) for name, x in arrays.items()}
 
 
 def test_a_state_dict_that_pytorch_saved(tmp_path, torch, state_dict) -> None:
     for name in ("net.pt", "net.pth"):
         torch.save(state_dict, tmp_path / name)
-        found = weights.from_file(tmp_path / name)
-        jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(TRAINED))
+        assert_trained(tmp_path / name)
 
 
 @pytest.mark.filterwarnings("error")
@@ -239,32 +241,31 @@ def test_a_pickle_that_pytorch_would_warn_of(tmp_path, torch, state_dict) -> Non
     assert entries[name].startswith(b"\x80\x02")
     entries[name] = b"\x80\x03" + entries[name][2:]
     path.write_bytes(zipped(entries))
-    found = weights.from_file(path)
-    jax.tree.map(np.testing.assert_array_equal, found, weights.from_file(TRAINED))
+    assert_trained(path)
 
 
 def test_what_else_pytorch_saves(tmp_path, torch, state_dict) -> None:
     path = tmp_path / "net.pt"
     torch.save(state_dict, path, _use_new_zipfile_serialization=False)
     with raises("File is not a zip file"):
-        weights.from_file(path)
+        weights.read(path)
     torch.save(torch.nn.Linear(2, 2), path)
     with raises("it calls for torch.nn.modules.linear Linear; save one by"):
-        weights.from_file(path)
+        weights.read(path)
     torch.save({"net": state_dict}, path)
     with raises("is missing; it has 'net' instead"):
-        weights.from_file(path)
+        weights.read(path)
     torch.save([1], path)
     with raises("not a state_dict that can be used: it is a list"):
-        weights.from_file(path)
+        weights.read(path)
 
 
 def test_a_tensor_that_claims_to_be_large(tmp_path, torch, state_dict) -> None:
     path = tmp_path / "net.pt"
-    # A billion entries, all of them the same four bytes.
+    # A billion entries that are all the same four bytes.
     torch.save(state_dict | {"fc.bias": torch.zeros(1).expand(10**9)}, path)
     with raises(r"'fc.bias' has shape \[1000000000\], expected \[10\]"):
-        weights.from_file(path)
+        weights.read(path)
     # A storage with more numbers than the file has.
     torch.save(state_dict, path)
     with zipfile.ZipFile(path) as archive:
@@ -275,4 +276,4 @@ def test_a_tensor_that_claims_to_be_large(tmp_path, torch, state_dict) -> None:
     entries[name] = entries[name].replace(numbers, b"J" + struct.pack("<i", 10**9) + b"t")
     path.write_bytes(zipped(entries))
     with raises("does not match expected size"):
-        weights.from_file(path)
+        weights.read(path)

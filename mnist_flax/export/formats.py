@@ -1,0 +1,99 @@
+"""Lists the formats of an export: how a file is made, and how exact its answers must be.
+
+This module imports neither JAX nor a format's libraries, so that a wrong command line is
+answered at once.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mnist_flax.errors import UserError
+
+# From uint8[n,28,28], 0 (background) to 255, to logits float32[n,10], for any n.
+Program = Callable[[np.ndarray], Any]
+
+
+class Network(NamedTuple):
+    """What a file is made of; each format takes what it has a place for.
+
+    Attributes:
+      variables: {'params': ..., 'batch_stats': ...}, float32.
+      architecture: the layers, see `mnist_flax.architecture`.
+      description: JSON text: the config of the run, the accuracy.
+    """
+
+    variables: Mapping[str, Any]
+    architecture: str
+    description: str
+
+
+class Format(NamedTuple):
+    """A format of files.
+
+    Attributes:
+      encode: makes a file's content, and the program that is read back from it.
+      reference: the type in which JAX computes the logits to compare with.
+      tolerance: how far the program's logits may be from those.
+      libraries: what must be installed beside this package.
+      install: what pip is to be given for that.
+    """
+
+    encode: Callable[[Network], tuple[bytes, Program]]
+    reference: str
+    tolerance: float
+    libraries: tuple[str, ...] = ()
+    install: str = ""
+
+
+def _safetensors(network: Network) -> tuple[bytes, Program]:
+    from mnist_flax.export import to_safetensors
+
+    return to_safetensors.encode(network)
+
+
+def _torch(network: Network) -> tuple[bytes, Program]:
+    from mnist_flax.export import to_torch
+
+    return to_torch.encode(network)
+
+
+def _stablehlo(network: Network) -> tuple[bytes, Program]:
+    from mnist_flax.export import to_stablehlo
+
+    return to_stablehlo.encode(network)
+
+
+def _onnx(network: Network) -> tuple[bytes, Program]:
+    from mnist_flax.export import to_onnx
+
+    return to_onnx.encode(network)
+
+
+_EXTRA = "'mnist_flax[export]'"
+FORMATS = {
+    "safetensors": Format(_safetensors, "float32", 0.0),
+    "torch": Format(_torch, "float32", 1e-4, ("torch",), "torch"),
+    "stablehlo": Format(_stablehlo, "float64", 1e-5, ("flatbuffers",), _EXTRA),
+    "onnx": Format(_onnx, "float64", 1e-5, ("onnx", "onnxruntime"), _EXTRA),
+}
+
+
+def check_available(name: str) -> None:
+    """Checks that files of a format can be made here.
+
+    Raises:
+      UserError: there is no such format, or a library that it needs cannot be imported.
+    """
+    if name not in FORMATS:
+        raise UserError(f"format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
+    for library in FORMATS[name].libraries:
+        try:
+            importlib.import_module(library)
+        except ImportError as error:
+            raise UserError(
+                f"format {name} needs {library}, which cannot be imported ({error}); "
+                f"pip install {FORMATS[name].install}, or choose format safetensors"
+            ) from None
