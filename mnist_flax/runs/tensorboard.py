@@ -77,10 +77,9 @@ class TensorBoardWriter:
         try:
             files.append(self.path, last_event())
             # Matplotlib takes most of a second to import.
-            from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
-            from mnist_flax.plots.themes import LIGHT
+            from mnist_flax.plots.augmentations import draw_augmentations
 
-            sheet = draw_augmentations(augment_sheet(self._example, self._config), LIGHT)
+            sheet = draw_augmentations(self._example, self._config)
             files.append(self.path, image_event("augmentations", sheet))
         except Exception as error:  # Whatever Matplotlib and the disk happen to raise.
             errors.warn(not_drawn("TensorBoard's augmentations", self._workdir, error))

@@ -1,4 +1,4 @@
-"""What `python -m mnist_flax.predict` answers, prints and writes, and how it says no."""
+"""What `python -m mnist_flax.predict` answers, prints and writes, and what it refuses."""
 
 import errno
 import io
@@ -7,31 +7,27 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from helpers.drawings import drawn, printed
+from helpers.sample_images import png_of_size
+from helpers.trained_runs import WEIGHTS, write_run
 from PIL import Image
-from test_images import png_of_size
 
-from mnist_flax import config as config_lib
-from mnist_flax import steps
 from mnist_flax.plots import predictions
 from mnist_flax.predict import images
 from mnist_flax.predict.command import main
-from mnist_flax.runs import checkpoints, files
-from mnist_flax.trained import loading, weights
-
-WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
+from mnist_flax.runs import files
+from mnist_flax.trained import loading
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one epoch with trained weights. Not to be changed."""
-    return write_run(tmp_path_factory.mktemp("run"), num_epochs=1)
+    return write_run(tmp_path_factory.mktemp("predict") / "run")
 
 
 @pytest.fixture
@@ -45,18 +41,6 @@ def folder(tmp_path: Path) -> Path:
     (folder / "notes.txt").write_text("not an image")
     (folder / ".hidden.png").write_text("nor this")
     return folder
-
-
-def write_run(workdir: Path, num_epochs: int) -> Path:
-    """The folder of a run that came to the end of its first epoch."""
-    config = config_lib.load(config_lib.default_path())
-    config.num_epochs = num_epochs
-    (workdir / "config.json").write_text(json.dumps(config.to_dict()))
-    shapes = jax.eval_shape(partial(steps.create_train_state, config=config), jax.random.key(0))
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.from_file(WEIGHTS))
-    checkpoints.save(workdir, config, state, [{"epoch": 1, "test_accuracy": 0.5}])
-    return workdir
 
 
 def run(*argv: object) -> int:
@@ -173,7 +157,6 @@ def test_the_preview(capsys, monkeypatch, workdir, folder, tmp_path, flag) -> No
 
 
 def test_a_run_that_never_finished(capsys, tmp_path, folder) -> None:
-    (tmp_path / "run").mkdir()
     unfinished = write_run(tmp_path / "run", num_epochs=20)
     assert run("--workdir", unfinished, folder / "7.bmp") == 0
     out, err = capsys.readouterr()
@@ -358,7 +341,7 @@ def test_a_preview_that_cannot_be_written(
         (old, f"--save-preview {old} exists already; remove it, or name another"),
         (tmp_path / "broken.png", "exists already"),
         (tmp_path / "seen.jpg", "must end in .png"),
-        ("", "must end in .png"),
+        ("", "--save-preview is empty; name a path"),
         (folder, "must end in .png"),
         (tmp_path / "none" / "seen.png", "cannot be written (No such file or directory)"),
         (old / "seen.png", "cannot be written (Not a directory)"),
@@ -394,8 +377,8 @@ def test_a_preview_on_a_disk_that_becomes_full(
 def test_the_command_line(capsys, workdir) -> None:
     for argv, expected in [
         (("--workdir", workdir), "no image is given; name image files, or a folder of them"),
-        (("--no-such-flag", "a.png"), "Unknown command line flag 'no_such_flag'"),
-        (("--workdir",), "--help lists the flags"),
-        (("--json=maybe", "a.png"), "json"),
+        (("--no-such-flag", "a.png"), "unknown flag --no-such-flag; --help lists the flags"),
+        (("--workdir",), "argument --workdir: expected one argument"),
+        (("--json=maybe", "a.png"), "argument --json: ignored explicit argument 'maybe'"),
     ]:
         assert expected in fails(capsys, *argv)

@@ -1,4 +1,4 @@
-"""The page about a run: what is on it, that it needs nothing else, and how the command says no.
+"""The report about a run: what is on it, that it needs nothing else, and what is refused.
 
 How it looks is for eyes.
 """
@@ -8,22 +8,21 @@ import html.parser
 import json
 import os
 import shutil
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from helpers.trained_runs import WEIGHTS, write_run
 from PIL import Image
 
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline, metrics, steps, train
+from mnist_flax import input_pipeline, metrics, train
 from mnist_flax.report import build_page, command
-from mnist_flax.runs import checkpoints, files
-from mnist_flax.trained import loading, weights
+from mnist_flax.runs import files, pages
+from mnist_flax.trained import loading
 
-WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
+MARK = pages.mark(command.NAME)
 FIGURES = {
     *("accuracy", "loss", "learning_rate", "confusion", "mistakes", "reliability"),
     *("filters", "augmentations"),
@@ -40,9 +39,9 @@ class Page(html.parser.HTMLParser):
     """A page, read as a browser reads it.
 
     Attributes:
-        tags: Each tag with its attributes.
-        text: What a person reads, with single spaces; styles are not in it.
-        linked: All that it would load or lead to.
+      tags: each tag with its attributes.
+      text: what a person reads, with single spaces; styles are not in it.
+      linked: all that it would load or lead to.
     """
 
     def __init__(self, content: str) -> None:
@@ -96,31 +95,6 @@ def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(finished: Path) -> Page:
     return read_page(finished)
-
-
-def write_run(workdir: Path, data_dir: Path | str, **fields: Any) -> Path:
-    """The folder of a run with good weights, which came to the end of its first epoch."""
-    config = config_lib.load(config_lib.default_path())
-    config.update({"data_dir": str(data_dir), "test_split": "test[:60]"} | fields)
-    workdir.mkdir()
-    (workdir / "config.json").write_text(json.dumps(config.to_dict()))
-    shapes = jax.eval_shape(partial(steps.create_train_state, config=config), jax.random.key(0))
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.from_file(WEIGHTS))
-    record = {
-        "epoch": 1,
-        "step": 469,
-        "learning_rate": 0.001,
-        "train_loss": None,
-        "train_accuracy": 0.9,
-        "test_loss": 0.1,
-        "test_accuracy": 1.0,
-        "train_seconds": 24.0,
-        "test_seconds": 1.0,
-        "images_per_second": 2500.0,
-    }
-    checkpoints.save(workdir, config, state, [record])
-    return workdir
 
 
 def content(folder: Path) -> dict[str, bytes | None]:
@@ -225,7 +199,7 @@ def test_the_figures_are_files_too(finished: Path, page: Page) -> None:
 def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsys) -> None:
     name = '<script>alert("&amp;")<'
     (tmp_path / name).symlink_to(data_dir)
-    run = write_run(tmp_path / "<b>&run", tmp_path / name, num_epochs=1)
+    run = write_run(tmp_path / "<b>&run", data_dir=str(tmp_path / name), test_split="test[:60]")
     summary = {"backend": "</td><i>\udcff", "versions": {"<u>": "&lt;"}}
     (run / "summary.json").write_text(json.dumps(summary))
     assert command.main(["--workdir", str(run)]) == 0
@@ -238,16 +212,16 @@ def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsy
 
 
 def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
-    run = write_run(tmp_path / "run", data_dir, num_epochs=5)
+    run = write_run(
+        tmp_path / "run", data_dir=str(data_dir), test_split="test[:60]", num_epochs=5
+    )
     before = content(run)
     assert command.main(["--workdir", str(run)]) == 0
     line = f"warning: the run in {run} is used as it was after epoch 1 of 5\n"
     assert capsys.readouterr().err == line
     found = read_page(run)
-    assert (
-        "This run has not finished. All of this is how it was after epoch 1 of 5" in found.text
-    )
-    assert "in summary.json: there is none yet." in found.text
+    assert "This run has not finished. The report shows it after epoch 1 of 5" in found.text
+    assert "in summary.json when it finishes; there is none yet." in found.text
     # Nothing of the run is changed, and nothing is left beside the report.
     after = content(run)
     assert {path: after.pop(path) for path in before} == before
@@ -256,9 +230,9 @@ def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
     assert sorted(names) == sorted(expected)
 
 
-def test_many_mistakes(data_dir: Path, tmp_path, monkeypatch) -> None:
+def test_many_mistakes(tmp_path, monkeypatch) -> None:
     """The first ones are shown, the others once a person wants to see them."""
-    run = write_run(tmp_path / "run", data_dir, num_epochs=1, test_split="test[:130]")
+    run = write_run(tmp_path / "run", test_split="test[:130]")
     flat = np.tile(np.float32([0, 0, 0, 0, 0, 0, 0, 0, 0, 9]), (130, 1))
     monkeypatch.setattr(loading, "logits", lambda *_: flat)
     monkeypatch.setattr(
@@ -270,27 +244,28 @@ def test_many_mistakes(data_dir: Path, tmp_path, monkeypatch) -> None:
     assert found.text.count("0 → 9") == 130
 
 
-def test_the_verdict_when_the_end_is_worse(data_dir: Path) -> None:
+def test_the_verdict_when_the_end_is_worse() -> None:
     run = loading.from_weights(WEIGHTS)
     line = {"epoch": 1, "test_accuracy": 1.0}
     run = run._replace(history=[line, {"epoch": 2, "test_accuracy": 0.9}])
-    found = metrics.evaluate(np.log(np.full((10, 10), 0.1)), np.arange(10))
+    found = metrics.score(np.log(np.full((10, 10), 0.1)), np.arange(10))
     verdict = build_page._verdict(run, found)
     assert verdict == {"first": 1, "holds": False, "best": 1.0, "best_epoch": 1}
-    never = build_page._verdict(run._replace(history=run.history[1:]), found)
+    lines = [line | {"test_accuracy": 0.8}, run.history[1]]
+    never = build_page._verdict(run._replace(history=lines), found)
     assert never == {"first": None, "holds": False, "best": 0.9, "best_epoch": 2}
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the command write a small page, without a figure but one."""
-    page = command.MARK + b"new", {"loss": b"new"}
-    monkeypatch.setattr(build_page, "write_page", lambda *_: page)
+    """Has the command write a small page with one plot."""
+    page = MARK + b"new", {"loss": b"new"}
+    monkeypatch.setattr(build_page, "build", lambda *_: page)
 
 
 @pytest.fixture
-def run(data_dir: Path, tmp_path: Path) -> Path:
-    return write_run(tmp_path / "run", data_dir, num_epochs=1)
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "run", test_split="test[:60]")
 
 
 @pytest.mark.usefixtures("quick")
@@ -300,7 +275,7 @@ def test_an_earlier_report_is_replaced(run: Path, finished: Path) -> None:
     (run / "report" / "loss.png").write_bytes(b"old")
     (run / "report" / "notes.txt").write_bytes(b"mine")
     assert command.main(["--workdir", str(run)]) == 0
-    assert (run / "report.html").read_bytes() == command.MARK + b"new"
+    assert (run / "report.html").read_bytes() == MARK + b"new"
     assert {path.name: path.read_bytes() for path in (run / "report").iterdir()} == {
         "loss.png": b"new",
         "notes.txt": b"mine",
@@ -327,7 +302,9 @@ def test_what_is_no_report_is_left_alone(run: Path, capsys) -> None:
         assert content(run) == before
 
     page.write_text("<html>mine</html>")
-    assert_left_alone(f"{page} is not a report of this command; move it out of the way")
+    assert_left_alone(
+        f"{page} is not a page that mnist_flax.report wrote; move it out of the way"
+    )
     page.unlink()
     page.mkdir()
     assert_left_alone(f"{page} cannot be read (Is a directory)")
@@ -358,7 +335,7 @@ def test_a_folder_that_cannot_be_written(run: Path, inner: bool, capsys, monkeyp
 
 @pytest.mark.usefixtures("quick")
 def test_a_disk_that_fails_leaves_the_earlier_report(run: Path, capsys, monkeypatch) -> None:
-    (run / "report.html").write_bytes(command.MARK + b"old")
+    (run / "report.html").write_bytes(MARK + b"old")
     sync = files.sync
 
     def fail(path: Path) -> None:
@@ -369,7 +346,7 @@ def test_a_disk_that_fails_leaves_the_earlier_report(run: Path, capsys, monkeypa
     monkeypatch.setattr(files, "sync", fail)
     assert command.main(["--workdir", str(run)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
-    assert (run / "report.html").read_bytes() == command.MARK + b"old"
+    assert (run / "report.html").read_bytes() == MARK + b"old"
     assert not list(run.rglob("*.tmp"))
 
 
@@ -387,8 +364,8 @@ def test_a_summary_that_is_none(run: Path, text: str, capsys) -> None:
     ("argv", "words"),
     [
         ([], "--workdir is missing"),
-        (["--workdir="], "--workdir is missing"),
-        (["--wrkdir", "run"], "Unknown command line flag 'wrkdir'"),
+        (["--workdir="], "--workdir is empty; name a path"),
+        (["--wrkdir", "run"], "unknown flag --wrkdir; did you mean --workdir?"),
         (["run"], "unexpected argument 'run'"),
         (["--workdir", "run"], "run is not the folder of a run: it has no config.json"),
         (["--workdir", "a" * 300], "File name too long"),
