@@ -1,21 +1,23 @@
-"""The page to draw on: what is in it, and nothing else. What it does is for a browser."""
+"""The page to draw on: what is in it, and that it needs nothing else.
+
+What it does is tested in a browser.
+"""
 
 import base64
 import hashlib
 import html.parser
 import json
 import re
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.trained_runs import WEIGHTS
 
 from mnist_flax.demo import build_page
 from mnist_flax.errors import UserError
 from mnist_flax.trained import loading
 
-WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 RUN = loading.from_weights(WEIGHTS)
 
 
