@@ -47,7 +47,7 @@ def draw_confusion(confusion: np.ndarray, theme: Theme = LIGHT) -> bytes:
     axes.set_xticks(range(10))
     axes.set_yticks(range(10))
     axes.set_xlabel("the network's answer", fontsize=11)
-    axes.set_ylabel("the digit that it is", fontsize=11)
+    axes.set_ylabel("the true digit", fontsize=11)
     style(axes, theme)
     axes.grid(False)
     axes.tick_params(length=0, labelsize=12)
@@ -69,7 +69,7 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme = LIGHT) -> bytes:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], "--", color=theme.faint_text, linewidth=1.2)
     # Above the plot, as points may lie anywhere inside it.
-    words = "dashed: as sure as it is right"
+    words = "dashed: confidence equals accuracy"
     upper.set_title(words, loc="left", fontsize=10, color=theme.faint_text)
     full = [bin for bin in bins if bin.size]
     confidence, accuracy = (np.array([bin[i] for bin in full]) for i in (1, 2))
@@ -85,7 +85,7 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme = LIGHT) -> bytes:
         markersize=6,
         capsize=3,
     )
-    upper.set_ylabel("share that is right")
+    upper.set_ylabel("share of right answers")
     upper.set_ylim(-0.03, 1.03)
     upper.set_xlim(-0.02, 1.02)
     edges = np.linspace(0, 1, BINS + 1)
@@ -100,7 +100,7 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme = LIGHT) -> bytes:
     lower.set_yscale("log")
     lower.set_ylim(0.5, 2 * max(bin.size for bin in bins))
     lower.set_ylabel("images")
-    lower.set_xlabel("probability that the network gives for its answer")
+    lower.set_xlabel("probability of the network's answer")
     for axes in (upper, lower):
         style(axes, theme)
     for axis in (upper.yaxis, lower.xaxis):
