@@ -27,5 +27,5 @@ def test_nothing_and_an_earlier_page(tmp_path) -> None:
 def test_any_other_file(content, tmp_path) -> None:
     page = tmp_path / "index.html"
     page.write_bytes(content)
-    with pytest.raises(UserError, match="is not a page that mnist_flax.demo wrote"):
+    with pytest.raises(UserError, match=r"is not a page that mnist_flax\.demo wrote"):
         pages.check_replaceable(page, "mnist_flax.demo")
