@@ -119,5 +119,7 @@ def _open(page: Path) -> None:
 def _add_flags(parser: arguments.Parser) -> None:
     """Adds the command's flags."""
     parser.add_network()
-    parser.add_path("--export-dir", "folder to write index.html into; demo in the run's folder")
+    parser.add_path(
+        "--export-dir", "folder for index.html; by default demo in the run's folder"
+    )
     parser.add_argument("--no-open", action="store_true", help="only write the page")
