@@ -1,27 +1,28 @@
-"""Says how good a trained network is, on the whole test set of its run.
+"""Evaluates a trained network on the whole test set of its run.
 
 Examples:
   python -m mnist_flax.evaluate --workdir runs/first
   python -m mnist_flax.evaluate --workdir runs/first --tta --json
 
-What it prints:
-  accuracy   the share of the test images that are right, with its 95 % interval (Wilson), which
-             says how much is owed to these images being the ones that were drawn
+It prints:
+  accuracy   the share of test images that are right, with its 95 % interval (Wilson): the
+             uncertainty from a finite test set
   loss       the mean cross-entropy, in nats
-  ECE        expected calibration error: how far the probability that the network gives for its
-             digit is from how often that digit is right; 15 bins of equal width (Guo et al.,
-             2017)
+  ECE        the expected calibration error: how far the network's confidence is from its
+             accuracy, over 15 bins of equal width (Guo et al., 2017)
   and the accuracy of each digit.
---tta adds a second column, with test-time augmentation: the mean of the probabilities for the
-image and for the eight images shifted by a pixel across, down, or both. It takes nine times as
-long. The plain figures are there in any case, and they are what to compare with others.
 
---json prints instead one object in one line: network, epoch, finished, split, images, correct,
-accuracy, accuracy_interval (two ends), loss, ece, per_class (ten objects: digit, images,
-correct, accuracy), and with --tta under "tta" the same from correct on. Shares are 0 to 1.
+--tta adds a second column with test-time augmentation: the mean probabilities of the image and
+of eight copies, shifted by one pixel across, down, or both. It takes nine times as long. The
+first column is the one to compare with other networks' results.
 
-The network is that of the run's latest epoch, finished or not; nothing is written. With
---weights it is that of a file, and the test set MNIST's.
+--json prints one line of JSON instead: an object with network, epoch, finished, split, images,
+correct, accuracy, accuracy_interval (its two ends), loss, ece and per_class (ten objects with
+digit, images, correct and accuracy). --tta adds tta, an object with the same fields from
+correct on. Shares are 0 to 1.
+
+The network is the run's after its latest epoch, finished or not. With --weights it comes from a
+file, and the test set is MNIST's. Nothing is written.
 Exit status: 0 if the network was evaluated, 2 for bad input, 130 for Ctrl-C, 1 for any other
 failure.
 """
@@ -52,7 +53,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    # JAX takes a second to import: bad input has had its answer by now.
+    """Runs the command with parsed flags; raises UserError for bad input."""
+    # JAX takes a second to import: report a bad command line before that.
     from mnist_flax import inference, input_pipeline, metrics
     from mnist_flax.cli import compilation_cache
     from mnist_flax.trained import loading
@@ -69,7 +71,7 @@ def _run(args: argparse.Namespace) -> None:
         predict = partial(loading.logits, run)
         probabilities = inference.augmented_log_probabilities(predict, test.images)
         augmented = metrics.score(probabilities, test.labels)
-    network = args.workdir or args.weights
+    network = str(args.workdir or args.weights)
     if args.json:
         print(json.dumps(_record(network, run, plain, augmented)))
     else:
@@ -79,28 +81,29 @@ def _run(args: argparse.Namespace) -> None:
 def _record(
     network: str, run: "Trained", plain: "Scores", augmented: "Scores | None"
 ) -> dict[str, Any]:
-    """What --json prints."""
+    """Makes the object that --json prints."""
     record = {
         "network": network,
         "epoch": run.epoch or None,
         "finished": run.finished,
         "split": run.config.test_split,
         "images": plain.size,
-        **_figures(plain),
+        **_numbers(plain),
     }
-    return record | ({"tta": _figures(augmented)} if augmented else {})
+    return record | ({"tta": _numbers(augmented)} if augmented else {})
 
 
-def _figures(found: "Scores") -> dict[str, Any]:
+def _numbers(scores: "Scores") -> dict[str, Any]:
+    """Collects the results that --json prints and the table shows."""
     from mnist_flax.metrics import wilson_interval
 
-    counts = [(int(row.sum()), int(row[digit])) for digit, row in enumerate(found.confusion)]
+    counts = [(int(row.sum()), int(row[digit])) for digit, row in enumerate(scores.confusion)]
     return {
-        "correct": found.correct,
-        "accuracy": found.accuracy,
-        "accuracy_interval": wilson_interval(found.correct, found.size),
-        "loss": found.loss,
-        "ece": found.ece,
+        "correct": scores.correct,
+        "accuracy": scores.accuracy,
+        "accuracy_interval": wilson_interval(scores.correct, scores.size),
+        "loss": scores.loss,
+        "ece": scores.ece,
         "per_class": [
             {
                 "digit": digit,
@@ -114,48 +117,48 @@ def _figures(found: "Scores") -> dict[str, Any]:
 
 
 def _table(network: str, run: "Trained", plain: "Scores", augmented: "Scores | None") -> str:
-    """What is printed without --json: a column of figures, or two."""
+    """Makes the table: one column, or two with test-time augmentation."""
     known = f" after epoch {run.epoch} of {run.config.num_epochs}" if run.epoch else ""
-    columns = [_figures(found) for found in (plain, augmented) if found]
+    columns = [_numbers(scores) for scores in (plain, augmented) if scores]
     rows = [["", "plain", "with TTA"][: 1 + len(columns)]] if augmented else []
     rows += [
-        ["accuracy", *(f"{figures['accuracy']:.2%}" for figures in columns)],
-        ["  95 % interval", *(_interval(figures) for figures in columns)],
-        ["  right", *(f"{figures['correct']:,}" for figures in columns)],
-        ["loss", *(f"{figures['loss']:.4f}" for figures in columns)],
-        ["ECE", *(f"{figures['ece']:.2%}" for figures in columns)],
+        ["accuracy", *(f"{numbers['accuracy']:.2%}" for numbers in columns)],
+        ["  95 % interval", *map(_interval, columns)],
+        ["  right", *(f"{numbers['correct']:,}" for numbers in columns)],
+        ["loss", *(f"{numbers['loss']:.4f}" for numbers in columns)],
+        ["ECE", *(f"{numbers['ece']:.2%}" for numbers in columns)],
     ]
-    for digit, classes in enumerate(
-        zip(*(figures["per_class"] for figures in columns), strict=True)
-    ):
+    per_class = zip(*(numbers["per_class"] for numbers in columns), strict=True)
+    for digit, classes in enumerate(per_class):
         rows.append([f"digit {digit}", *map(_class, classes)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])],
-        )
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
         for row in rows
     ]
     images = f"Test images: {plain.size:,} ({run.config.test_split})"
     return "\n".join([f"Network: {network}{known}", images, *lines])
 
 
-def _interval(figures: dict[str, Any]) -> str:
-    low, high = figures["accuracy_interval"]
+def _interval(numbers: dict[str, Any]) -> str:
+    """Formats the interval of an accuracy."""
+    low, high = numbers["accuracy_interval"]
     return f"{low:.2%} to {high:.2%}"
 
 
-def _class(figures: dict[str, Any]) -> str:
-    if not figures["images"]:
+def _class(numbers: dict[str, Any]) -> str:
+    """Formats the accuracy of one digit."""
+    if not numbers["images"]:
         return "no image"
-    return f"{figures['accuracy']:.2%} ({figures['correct']} of {figures['images']})"
+    return f"{numbers['accuracy']:.2%} ({numbers['correct']} of {numbers['images']})"
 
 
 def _add_flags(parser: arguments.Parser) -> None:
+    """Adds the command's flags."""
     parser.add_network()
     parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
     parser.add_argument(
-        "--tta", action="store_true", help="add the figures with test-time augmentation"
+        "--tta", action="store_true", help="add a column with test-time augmentation"
     )
 
 

@@ -1,4 +1,4 @@
-"""The command that says how good a network is: its figures, its words, and how it says no."""
+"""The command that evaluates a network: its numbers, its words, and what it refuses."""
 
 import json
 import math
@@ -12,37 +12,23 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from helpers.trained_runs import WEIGHTS, write_run
 
 from mnist_flax import augment, evaluate, input_pipeline, steps, train
 from mnist_flax import config as config_lib
-from mnist_flax.runs import checkpoints
 from mnist_flax.trained import weights
 
-WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
-
-def write_run(
-    workdir: Path, data_dir: Path, num_epochs: int = 1, test_accuracy: float = 0.998
-) -> Path:
-    """The folder of a run with trained weights, which came to the end of its first epoch."""
-    config = config_lib.load(config_lib.default_path())
-    config.num_epochs, config.test_split = num_epochs, "test[:500]"
-    config.data_dir = str(data_dir)
-    workdir.mkdir()
-    (workdir / "config.json").write_text(json.dumps(config.to_dict()))
-    create = partial(steps.create_train_state, config=config)
-    shapes = jax.eval_shape(create, jax.random.key(0))
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.read(WEIGHTS).variables)
-    history = [{"epoch": 1, "test_accuracy": test_accuracy, "test_loss": None}]
-    checkpoints.save(workdir, config, state, history)
-    return workdir
+def write_evaluable(workdir: Path, data_dir: Path, **fields: Any) -> Path:
+    """The folder of a run with trained weights, tested on 500 images."""
+    fields = {"test_accuracy": 0.998} | fields
+    return write_run(workdir, data_dir=str(data_dir), test_split="test[:500]", **fields)
 
 
 @pytest.fixture(scope="module")
 def workdir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run. Not to be changed."""
-    return write_run(tmp_path_factory.mktemp("evaluate") / "run", data_dir)
+    return write_evaluable(tmp_path_factory.mktemp("evaluate") / "run", data_dir)
 
 
 def content(folder: Path) -> dict[str, float]:
@@ -58,15 +44,15 @@ def evaluated(argv: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, 
     return record
 
 
-def test_the_figures(workdir, data_dir, capsys) -> None:
-    """Beside figures that come straight from the network's logits."""
+def test_the_numbers(workdir, data_dir, capsys) -> None:
+    """Beside numbers that come straight from the network's logits."""
     before = content(workdir)
     found = evaluated(["--workdir", str(workdir)], capsys)
     assert content(workdir) == before
     test = input_pipeline.load("test[:500]", data_dir)
     config = config_lib.load(config_lib.default_path())
     apply = jax.jit(partial(steps.create_model(config).apply, train=False))
-    logits = apply(weights.read(WEIGHTS).variables, augment.normalize(test.images))
+    logits = apply(weights.from_file(WEIGHTS), augment.normalize(test.images))
     right = np.asarray(logits).argmax(1) == test.labels
     losses = -jax.nn.log_softmax(logits)[np.arange(500), test.labels]
     assert found.pop("loss") == pytest.approx(float(losses.mean()), abs=1e-6)
@@ -116,7 +102,7 @@ def test_the_table(workdir, capsys) -> None:
     assert len({len(row) for row in rows}) == 1
 
 
-def test_augmentation_is_beside_the_plain_figures(workdir, capsys) -> None:
+def test_augmentation_is_beside_the_plain_numbers(workdir, capsys) -> None:
     argv = ["--workdir", str(workdir)]
     plain = evaluated(argv, capsys)
     both = evaluated([*argv, "--tta"], capsys)
@@ -148,7 +134,7 @@ def test_a_run_and_its_summary_agree(data_dir, tmp_path, capsys) -> None:
 
 
 def test_another_result_than_the_run_had(data_dir, tmp_path, capsys) -> None:
-    run = write_run(tmp_path / "run", data_dir, test_accuracy=0.9)
+    run = write_evaluable(tmp_path / "run", data_dir, test_accuracy=0.9)
     assert evaluate.main(["--workdir", str(run)]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
@@ -157,7 +143,7 @@ def test_another_result_than_the_run_had(data_dir, tmp_path, capsys) -> None:
 
 
 def test_a_run_that_never_finished(data_dir, tmp_path, capsys) -> None:
-    run = write_run(tmp_path / "run", data_dir, num_epochs=2)
+    run = write_evaluable(tmp_path / "run", data_dir, num_epochs=2)
     assert evaluate.main(["--workdir", str(run), "--json"]) == 0
     captured = capsys.readouterr()
     assert captured.err == f"warning: the run in {run} is used as it was after epoch 1 of 2\n"
@@ -197,7 +183,7 @@ def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[st
     [
         ([], "give either --workdir, a run, or --weights, a file"),
         (["--workdir=run", "--weights=net.pt"], "give either --workdir"),
-        (["--wrkdir", "run"], "Unknown command line flag 'wrkdir'"),
+        (["--wrkdir", "run"], "unknown flag --wrkdir; did you mean --workdir?"),
         (["run"], "unexpected argument 'run'"),
         (["--workdir", "run"], "run is not the folder of a run: it has no config.json"),
         (["--weights", "net.pt"], "net.pt"),
@@ -210,7 +196,7 @@ def test_a_command_line_that_is_wrong(argv, words, tmp_path, monkeypatch, capsys
 
 
 def test_data_that_is_not_there(data_dir, tmp_path, capsys) -> None:
-    run = write_run(tmp_path / "run", data_dir)
+    run = write_evaluable(tmp_path / "run", data_dir)
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | {"test_split": "test[20000:]"}))
     assert evaluate.main(["--workdir", str(run)]) == 2
@@ -236,6 +222,6 @@ def test_a_digit_of_which_there_is_no_image(workdir, capsys, monkeypatch) -> Non
 def test_help(capsys) -> None:
     assert evaluate.main(["--help"]) == 0
     captured = capsys.readouterr()
-    for word in ("Examples:", "--workdir", "--weights", "--[no]tta", "--[no]json", "Wilson"):
+    for word in ("Examples:", "--workdir", "--weights", "--tta", "--json", "Wilson"):
         assert word in captured.out
     assert captured.err == ""

@@ -1,1 +1,1 @@
-"""`python -m mnist_flax.demo`: a page to draw a digit on."""
+"""`python -m mnist_flax.demo`: writes a page to draw digits on."""

@@ -1,7 +1,7 @@
-"""A page on which a person draws a digit and a network answers: one file, nothing beside it.
+"""Builds the page to draw a digit on: one file, with the network inside.
 
-The network runs in the page, in some lines of JavaScript, as assets/ has them: so small
-a one needs no library.
+The network runs in the browser, in a few lines of plain JavaScript (assets/network.js); it is
+too small to need a library.
 """
 
 import base64
@@ -24,13 +24,16 @@ _SCRIPTS = ("network.js", "strokes.js", "page.js")
 
 
 def build(run: Trained) -> bytes:
-    """The page, HTML in UTF-8. It loads nothing, and the policy in it says so to the browser.
+    """Builds the page. It loads nothing, and its Content-Security-Policy forbids it to.
 
     Args:
-      run: the network. What it computes in in the page is float32 or better.
+      run: the network. The page computes it in float64, with weights in float32.
+
+    Returns:
+      HTML in UTF-8.
 
     Raises:
-      UserError: the weights are too large for float32, batch norm folded in.
+      UserError: with batch norm folded in, the weights are too large for float32.
     """
     style = _read("style.css")
     script = "".join(map(_read, _SCRIPTS))
@@ -38,7 +41,7 @@ def build(run: Trained) -> bytes:
         policy=html.escape(_policy(style, script)),
         style=style,
         script=script,
-        # Base64 and names of ours: nothing in it ends the element that it stands in.
+        # Only base64, numbers and our own names: none can end the element around them.
         network=json.dumps(_network(run)),
         about=html.escape(_about(run)),
     )
@@ -46,11 +49,12 @@ def build(run: Trained) -> bytes:
 
 
 def _read(name: str) -> str:
+    """Reads a file of assets/."""
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:
-    """A Content-Security-Policy by which this style and this script are all there can be."""
+    """Makes a Content-Security-Policy that allows this style, this script, and nothing else."""
     style_hash, script_hash = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)
@@ -62,13 +66,13 @@ def _policy(style: str, script: str) -> str:
 
 
 def _network(run: Trained) -> dict[str, Any]:
-    """What network.js reads.
+    """Makes the JSON that network.js reads.
 
-    The weights are float32, least significant byte first: of each convolution, batch norm
-    folded in, [O,I,H,W] and [O]; then of the linear layer, [10,I] and [10].
+    The weights are little-endian float32: for each convolution, with batch norm folded in,
+    [O,I,H,W] and [O]; then for the linear layer [10,I] and [10].
 
     Raises:
-      UserError: they are too large for that.
+      UserError: the weights are too large for float32.
     """
     folded = folding.fold(run.variables, run.config.model.architecture)
     arrays = [array for weight, bias, _ in folded.convolutions for array in (weight, bias)]
@@ -95,7 +99,7 @@ def _network(run: Trained) -> dict[str, Any]:
 
 
 def _about(run: Trained) -> str:
-    """What the page says of its network, in one sentence."""
+    """Describes the network for the page, in one sentence."""
     network = f"A neural network of {models.count_params(run.variables['params']):,} parameters"
     if not run.epoch:
         return f"{network}."

@@ -1,39 +1,39 @@
-"""Shows a page in the browser to draw a digit on, and what a trained network takes it for.
+"""Writes a page to draw digits on, which a trained network reads, and opens it in the browser.
 
 Examples:
   python -m mnist_flax.demo --workdir runs/first
-  python -m mnist_flax.demo --workdir runs/first --port 0
-  python -m mnist_flax.demo --weights digits.safetensors --export-dir page
+  python -m mnist_flax.demo --weights digits.safetensors --export-dir page --no-open
 
-The first prints an address to open in a browser on this computer. Draw with mouse, finger or
-pen: ten probabilities follow. Clear, Esc or Delete begin anew. Ctrl-C ends it.
+Draw with mouse, finger or pen; the page shows ten probabilities as you draw. Clear, Esc or
+Delete empties it. The network runs in the page, in JavaScript and float64: nothing is loaded
+from anywhere, and nothing that is drawn leaves the page.
 
-The network runs in the page, in JavaScript, and nothing is loaded from anywhere. --export-dir
-writes the page instead of showing it: one file, index.html, which can be opened as it is or put
-on any web server.
+The page is one file, index.html. It is written into the folder demo of the run, or with
+--export-dir into another folder, which is made if needed. An earlier page is replaced; an
+index.html that this command did not write is not. Open it in any browser, or put it on any web
+server. On a machine without a browser, serve it to your own by way of SSH:
+  there:  python -m http.server --bind 127.0.0.1 --directory runs/first/demo 8028
+  here:   ssh -N -L 8028:127.0.0.1:8028 MACHINE, then open http://127.0.0.1:8028/
 
-Only programs on this computer reach the page, by 127.0.0.1 or localhost, and it is all they
-reach. The network is that of the run's latest epoch, finished or not, or with --weights that
-of a file. It computes in float64, also where the run computed in bfloat16.
-Exit status: 0 if the page was written, 130 for Ctrl-C, 2 for bad input, 1 for any other
+The network is the run's after its latest epoch, finished or not, or with --weights that of a
+file.
+Exit status: 0 if the page was written, 2 for bad input, 130 for Ctrl-C, 1 for any other
 failure. Unless it is 0, nothing is written.
 """
 
 import argparse
 import contextlib
+import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_flax.cli import arguments, exit_status
-from mnist_flax.errors import UserError
-from mnist_flax.runs import files
+from mnist_flax.errors import UserError, WriteError
+from mnist_flax.runs import files, pages
 
-# 28 as MNIST's images have pixels a side; no common program's.
-PORT = 8028
-
-# No page needs more bytes.
-_MAX_BYTES = 2**20
+NAME = "mnist_flax.demo"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,89 +49,77 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.export_dir is not None and args.port is not None:
-        raise UserError("--export-dir serves no page, and so takes no --port; leave one out")
-    if args.export_dir is None:
-        _serve(args, PORT if args.port is None else args.port)
-    else:
-        _export(args, args.export_dir)
-
-
-def _build(args: argparse.Namespace) -> bytes:
-    """The page.
-
-    Raises:
-      UserError: the run or the weights cannot be used.
-    """
-    # JAX takes a second to import: bad input has had its answer by now.
+    """Runs the command with parsed flags; raises UserError for bad input."""
+    folder = _folder(args)
+    page = folder / "index.html"
+    pages.check_replaceable(page, NAME)
+    # JAX takes a second to import: report bad input before that.
     from mnist_flax.demo import build_page
     from mnist_flax.trained import loading
 
-    return build_page.build(loading.choose(args.workdir, args.weights))
+    html = build_page.build(loading.choose(args.workdir, args.weights))
+    _write(page, html)
+    print(f"Page: {page}, {len(html):,} bytes, for any browser or web server", flush=True)
+    if not args.no_open:
+        _open(page)
 
 
-def _serve(args: argparse.Namespace, port: int) -> None:
-    """Serves the page until Ctrl-C.
-
-    Raises:
-      UserError: the port cannot be used; or see `_build`.
-      KeyboardInterrupt: at Ctrl-C.
-    """
-    from mnist_flax.demo import http_server
-
-    with http_server.Server(port) as server:
-        server.page = _build(args)
-        print(f"Draw a digit at http://{http_server.ADDRESS}:{server.port}/ (Ctrl-C ends it)")
-        sys.stdout.flush()
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("the page is no longer served") from None
-
-
-def _export(args: argparse.Namespace, folder: Path) -> None:
-    """Writes the page into a folder that is new or empty.
+def _folder(args: argparse.Namespace) -> Path:
+    """Chooses the folder of the page.
 
     Raises:
-      UserError: it is neither, or cannot be written; or see `_build`.
+      UserError: the flags name none.
     """
-    try:
-        fresh = not folder.exists()
-        if not fresh and any(folder.iterdir()):
-            raise UserError(
-                f"--export-dir {folder} is not empty; empty it, or name another folder"
-            )
-        files.check_room(folder.parent if fresh else folder, _MAX_BYTES)
-    except OSError as error:
-        raise _cannot_be_written(folder, error) from None
-    page = _build(args)
+    if args.export_dir:
+        return Path(args.export_dir)
+    if args.workdir:
+        return Path(args.workdir, "demo")
+    if args.weights:
+        raise UserError("--weights needs --export-dir, a folder to write the page into")
+    raise UserError("give either --workdir, a run, or --weights, a file; --help says more")
+
+
+def _write(page: Path, html: bytes) -> None:
+    """Writes the page, and makes its folder if it is not there.
+
+    Raises:
+      UserError: the folder cannot be made or written.
+      WriteError: the disk failed. The folder is removed if it was made here.
+    """
+    folder = page.parent
+    new = not os.path.isdir(folder)
     try:
         folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise _cannot_be_written(folder, error) from None
-    path = folder / "index.html"
-    try:
-        files.replace(path, page)
-    except BaseException:
-        if fresh:
+        files.check_room(folder, len(html))
+        files.replace(page, html)
+    except BaseException as error:
+        if new:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        if isinstance(error, OSError) and not isinstance(error, WriteError):
+            raise UserError(
+                f"the folder {folder} cannot be written ({error.strerror}); name another one "
+                "with --export-dir"
+            ) from None
         raise
-    print(f"Page: {path}, {len(page):,} bytes; open it, or put it on any web server")
 
 
-def _cannot_be_written(folder: Path, error: OSError) -> UserError:
-    return UserError(
-        f"--export-dir {folder} cannot be written ({error.strerror}); name a new folder in one "
-        "that is there, may be written and has room"
-    )
+def _open(page: Path) -> None:
+    """Opens the page in the user's browser; without one, nothing happens."""
+    # Where there is no display, webbrowser may start a browser in the terminal, which has no
+    # JavaScript and would hold up the command.
+    displays = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    headless = sys.platform != "darwin" and not any(map(os.environ.get, displays))
+    if headless or os.environ.get("CI"):
+        return
+    with contextlib.suppress(webbrowser.Error, OSError):
+        webbrowser.open(page.resolve().as_uri())
 
 
 def _add_flags(parser: arguments.Parser) -> None:
+    """Adds the command's flags."""
     parser.add_network()
-    parser.add_argument(
-        "--port",
-        type=int,
-        help=f"where the page is served, 0 for any free port; {PORT} by default",
+    parser.add_path(
+        "--export-dir", "folder for index.html; by default demo in the run's folder"
     )
-    parser.add_path("--export-dir", "a new or empty folder, to write the page into")
+    parser.add_argument("--no-open", action="store_true", help="only write the page")

@@ -1,1 +1,1 @@
-"""Pictures: curves, augmentations, mistakes, predictions, and their colours."""
+"""Draws pictures: curves, augmentations, mistakes, predictions, and their colours."""

@@ -1,6 +1,5 @@
-"""Shows one digit under each augmentation of a config, through its whole range."""
+"""Draws one digit under each augmentation of a config, over its whole range."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ from ml_collections import ConfigDict
 from mnist_flax import augment
 from mnist_flax.augment import AugmentParams
 from mnist_flax.plots.sheet import canvas, finish, put_image, put_text
-from mnist_flax.plots.themes import Theme
+from mnist_flax.plots.themes import LIGHT, Theme
 
 # Images in a row: odd, so that the middle of a range is one of them.
 _COLUMNS = 5
@@ -19,11 +18,11 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class Row(NamedTuple):
-    """One augmentation.
+    """One row of the picture.
 
     Attributes:
-      name: what it does.
-      captions: what was done to each image.
+      name: the augmentation.
+      captions: N texts, what was done to each image.
       images: uint8[N,28,28].
     """
 
@@ -33,15 +32,15 @@ class Row(NamedTuple):
 
 
 def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
-    """Applies each augmentation alone, and then all of them together.
+    """Applies each augmentation alone, then all of them together.
 
     Args:
-      image: uint8[28,28].
-      config: uses augment and, for the draws of the last row, seed.
+      image: uint8[28,28], 0 (background) to 255.
+      config: the config of a run; the fields of `augment` and `seed` are used.
 
     Returns:
-      Rows of up to five images: alone from one end of the range to the other; together as
-      they are drawn in training.
+      One row for each augmentation, from one end of its range to the other, then one row of
+      random draws as in training. A row has up to five images.
     """
     ranges = config.augment
     shift = round(28 * ranges.translate)
@@ -56,7 +55,6 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
         "contrast": np.linspace(max(0, 1 - ranges.contrast), 1 + ranges.contrast, _COLUMNS),
         "scale": np.linspace(ranges.scale_min, ranges.scale_max, _COLUMNS),
     }
-    key = jax.random.key(config.seed)
     rows = [
         (
             crop,
@@ -83,7 +81,7 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
         (
             "All together, as in training",
             [""] * _COLUMNS,
-            augment.sample_params(key, _COLUMNS, ranges),
+            augment.sample_params(jax.random.key(config.seed), _COLUMNS, ranges),
         ),
     ]
     counts = [len(captions) for _, captions, _ in rows]
@@ -97,13 +95,18 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
     ]
 
 
-def draw_augmentations(rows: Sequence[Row], theme: Theme) -> bytes:
-    """Draws one digit under each augmentation.
+def draw_augmentations(image: np.ndarray, config: ConfigDict, theme: Theme = LIGHT) -> bytes:
+    """Draws one digit under each augmentation of a config.
 
     Args:
-      rows: from `augment_sheet`.
+      image: uint8[28,28], 0 (background) to 255.
+      config: the config of a run; the fields of `augment` and `seed` are used.
       theme: the colours.
+
+    Returns:
+      A PNG, 1080 pixels wide.
     """
+    rows = augment_sheet(image, config)
     side, gap, title, caption = 96, 10, 30, 22
     step = title + side + caption + 6
     figure, axes = canvas(len(rows) * step, theme)
@@ -118,16 +121,17 @@ def draw_augmentations(rows: Sequence[Row], theme: Theme) -> bytes:
 
 
 def _signed(number: float) -> str:
-    """A number with its sign; 0 has none."""
+    """Writes a number with its sign; 0 has none."""
     return f"{number:+.3g}".replace("-", "\N{MINUS SIGN}") if number else "0"
 
 
 def _spread(spread: dict[str, np.ndarray], name: str) -> AugmentParams:
+    """Makes parameters that take one augmentation through its range."""
     return _alone(**{name: spread[name].astype(np.float32)})
 
 
 def _alone(**draws: np.ndarray) -> AugmentParams:
-    """Draws of which all but one leave the images as they are."""
+    """Makes parameters of which only the given ones change an image."""
     (n,) = {len(draw) for draw in draws.values()}
     nothing = {
         "crop": np.zeros(n, bool),

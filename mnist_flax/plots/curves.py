@@ -1,4 +1,4 @@
-"""How a run went: curves.png, in one picture, and its panels one by one, for the report."""
+"""Draws loss, accuracy and learning rate of a run: in one picture, or one picture each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,28 +8,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from mnist_flax import metrics
 from mnist_flax.plots.themes import LIGHT, Theme, png, style
 
 _LOSS_TICKS = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5)]
 _ACCURACY_TICKS = [10, 50, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9]
-# What a logarithm cannot show is drawn at the edge of what it can: no loss at all, no error.
+# A log scale has no place for a loss of 0 or an accuracy of 100 %; they are drawn here.
 _LEAST_LOSS, _MOST_PERCENT = 1e-6, 99.97
 
 
 def draw_curves(
     history: Sequence[Mapping[str, Any]], target_accuracy: float, params: int
 ) -> bytes:
-    """Draws loss, accuracy and learning rate by epoch.
+    """Draws loss, accuracy and learning rate by epoch, side by side.
 
     Args:
-        history: The lines of metrics.jsonl, at least one. A loss may be None.
-        target_accuracy: A share, 0 to 1; drawn as a line.
-        params: Number of parameters of the network, for the title.
+      history: the lines of metrics.jsonl, at least one. A loss may be None.
+      target_accuracy: the target, 0 to 1; drawn as a line.
+      params: the network's number of parameters, for the title.
 
     Returns:
-        A PNG of 1800 x 720 pixels.
+      A PNG of 1800 x 720 pixels.
     """
-
     # Figure, not pyplot: no window system, no global state.
     figure = Figure(figsize=(12, 4.8), dpi=150, layout="constrained")
     panels = figure.subplots(1, 3)
@@ -53,17 +53,17 @@ def draw_curves(
 
 
 def draw_panels(
-    history: Sequence[Mapping[str, Any]], target_accuracy: float, theme: Theme
+    history: Sequence[Mapping[str, Any]], target_accuracy: float, theme: Theme = LIGHT
 ) -> dict[str, bytes]:
-    """Draws the same three panels, each as a picture of its own.
+    """Draws the three panels of `draw_curves` as one picture each.
 
     Args:
-        history: See `draw_curves`.
-        target_accuracy: See `draw_curves`.
-        theme: The colours.
+      history: as for `draw_curves`.
+      target_accuracy: as for `draw_curves`.
+      theme: the colours.
 
     Returns:
-        PNGs of 1080 x 810 pixels under 'loss', 'accuracy' and 'learning_rate'.
+      PNGs of 1080 x 810 pixels under 'loss', 'accuracy' and 'learning_rate'.
     """
     panels = {}
     for name, draw in _PANELS.items():
@@ -72,25 +72,19 @@ def draw_panels(
         draw(axes, history, target_accuracy, theme)
         lines, labels = axes.get_legend_handles_labels()
         if lines:
-            # Where there is none of either curve.
-            axes.legend(
-                lines,
-                labels,
-                loc="best",
-                frameon=False,
-                labelcolor=theme.text,
-            )
+            axes.legend(lines, labels, loc="best", frameon=False, labelcolor=theme.text)
         panels[name] = png(figure)
     return panels
 
 
 def _column(history: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """Collects a field of all epochs, float64[epochs]; None becomes NaN."""
     values = [record[name] for record in history]
     return np.array([np.nan if x is None else x for x in values], float)
 
 
 def _draw_frame(axes: Axes, epochs: Sequence[int], theme: Theme) -> None:
-    """What the panels have in common."""
+    """Draws the axis of epochs and the frame of a panel."""
     axes.set_xlabel("epoch")
     axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -100,6 +94,7 @@ def _draw_frame(axes: Axes, epochs: Sequence[int], theme: Theme) -> None:
 def _draw_lines(
     axes: Axes, epochs: Sequence[int], train: np.ndarray, test: np.ndarray, theme: Theme
 ) -> None:
+    """Draws a curve for training and one for testing."""
     axes.plot(
         epochs, train, "o-", color=theme.train, label="training (augmented)", markersize=3.5
     )
@@ -109,14 +104,14 @@ def _draw_lines(
 def _draw_loss(
     axes: Axes, history: Sequence[Mapping[str, Any]], target_accuracy: float, theme: Theme
 ) -> None:
-    """Losses on a log scale."""
+    """Draws the losses, on a log scale."""
     epochs = [record["epoch"] for record in history]
     train = np.maximum(_column(history, "train_loss"), _LEAST_LOSS)
     test = np.maximum(_column(history, "test_loss"), _LEAST_LOSS)
     _draw_lines(axes, epochs, train, test, theme)
     axes.set_title("Loss (cross-entropy, log scale)")
     axes.set_yscale("log")
-    # Wide enough for one tick at least: the ticks lie a factor of up to 2.5 = 1.6 * 1.6 apart.
+    # Wide enough for at least one tick: neighbours differ by a factor of at most 2.5.
     both = np.concatenate([train, test])
     axes.set_ylim(np.nanmin(both) / 1.6, np.nanmax(both) * 1.6)
     axes.yaxis.set_major_locator(FixedLocator(_LOSS_TICKS))
@@ -128,10 +123,10 @@ def _draw_loss(
 def _draw_accuracy(
     axes: Axes, history: Sequence[Mapping[str, Any]], target_accuracy: float, theme: Theme
 ) -> None:
-    """Accuracies in percent, the target as a line, the first epoch that reached it in a ring.
+    """Draws the accuracies in percent, and marks the target and the first epoch that met it.
 
-    Each halving of the error has the same height, so that the first epoch fits and 99.3 and
-    99.4 % are still told apart.
+    The scale is logarithmic in the error: it shows the first epoch and still separates 99.3
+    from 99.4 %.
     """
 
     def height(percent: np.ndarray) -> np.ndarray:
@@ -144,26 +139,27 @@ def _draw_accuracy(
     train, test = (100 * _column(history, f"{name}_accuracy") for name in ("train", "test"))
     target = 100 * target_accuracy
     label = f"target {target:g} %"
-    (reached,) = np.nonzero(test >= target - 1e-6)
+    # A history has no number of images; as shares of 1, accuracies compare in the same way.
+    shares = [record["test_accuracy"] for record in history]
+    reached = metrics.first_epoch_at_target(shares, 1, target_accuracy)
     train, test = np.minimum(train, _MOST_PERCENT), np.minimum(test, _MOST_PERCENT)
     target = min(target, _MOST_PERCENT)
     _draw_lines(axes, epochs, train, test, theme)
-    if len(reached):
-        first = reached[0]
-        at = (epochs[first], test[first])
+    if reached is not None:
+        at = (epochs[reached - 1], test[reached - 1])
         axes.plot(*at, "o", color=theme.target, markersize=9, fillstyle="none")
         axes.annotate(
-            f"epoch {epochs[first]}",
+            f"epoch {at[0]}",
             at,
             xytext=(0, 9),
             textcoords="offset points",
-            # Away from the numbers of the axis.
-            ha="center" if first else "left",
+            # Clear of the axis labels.
+            ha="center" if reached > 1 else "left",
             color=theme.target,
         )
     axes.axhline(target, color=theme.target, linewidth=1.2, linestyle="--")
-    # On the right where an early epoch has its words on the left.
-    early = len(reached) and reached[0] < 0.4 * len(epochs)
+    # On the side where the label of the epoch is not.
+    early = reached is not None and reached - 1 < 0.4 * len(epochs)
     axes.annotate(
         label,
         (0.985 if early else 0.015, target),
@@ -180,7 +176,7 @@ def _draw_accuracy(
     ends = height(np.array(axes.get_ylim()))
     ticks: list[float] = []
     for tick in reversed(_ACCURACY_TICKS):
-        # From the top, and none that would touch the one above it.
+        # From the top; a label that would touch the one above is left out.
         if not ticks or np.ptp(height(np.array([tick, ticks[-1]]))) >= 0.06 * np.ptp(ends):
             ticks.append(tick)
     axes.yaxis.set_major_locator(FixedLocator(ticks[::-1]))
@@ -191,7 +187,7 @@ def _draw_accuracy(
 def _draw_learning_rate(
     axes: Axes, history: Sequence[Mapping[str, Any]], target_accuracy: float, theme: Theme
 ) -> None:
-    """The learning rate, constant through each epoch."""
+    """Draws the learning rate, which is constant through each epoch."""
     epochs, rates = [record["epoch"] for record in history], _column(history, "learning_rate")
     edges = np.array([epochs[0] - 1, *epochs]) + 0.5
     axes.stairs(rates, edges, baseline=None, color=theme.text, linewidth=1.8)

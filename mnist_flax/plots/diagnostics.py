@@ -1,6 +1,6 @@
 """Draws what a network answers and looks for: confusion, calibration, filters.
 
-Each picture is a PNG for one theme, 1080 pixels wide or twice what it measures on a page.
+Each picture is a PNG, 1080 pixels wide: twice its width on the page of a report.
 """
 
 from collections.abc import Sequence
@@ -11,21 +11,24 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mnist_flax.metrics import BINS, Bin, wilson_interval
 from mnist_flax.plots.sheet import DPI, canvas, finish, put_outline, put_text
-from mnist_flax.plots.themes import Theme, png, readable, style
+from mnist_flax.plots.themes import LIGHT, Theme, png, readable, style
 
 
-def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
+def draw_confusion(confusion: np.ndarray, theme: Theme = LIGHT) -> bytes:
     """Draws how often each digit was taken for each.
 
     Args:
       confusion: int[10,10]; rows are labels, columns predictions.
       theme: the colours.
+
+    Returns:
+      A PNG of 1080 x 1080 pixels.
     """
     figure = Figure((5.4, 5.4), dpi=DPI, layout="constrained", facecolor=theme.surface)
     axes = figure.subplots()
     wrong = confusion - np.diag(np.diag(confusion))
     most = max(1, wrong.max())
-    # Right answers are a hundred times as many: colour is for the mistakes.
+    # Colour is for the mistakes only: right answers are a hundred times as many.
     drawn = axes.imshow(-wrong, cmap=theme.around_zero, vmin=-most, vmax=most)
     for row, column in np.ndindex(10, 10):
         count = confusion[row, column]
@@ -44,7 +47,7 @@ def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
     axes.set_xticks(range(10))
     axes.set_yticks(range(10))
     axes.set_xlabel("the network's answer", fontsize=11)
-    axes.set_ylabel("the digit that it is", fontsize=11)
+    axes.set_ylabel("the true digit", fontsize=11)
     style(axes, theme)
     axes.grid(False)
     axes.tick_params(length=0, labelsize=12)
@@ -52,18 +55,21 @@ def draw_confusion(confusion: np.ndarray, theme: Theme) -> bytes:
     return png(figure)
 
 
-def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
-    """Draws how often the network is right against how sure it is, and how often it is so sure.
+def draw_reliability(bins: Sequence[Bin], theme: Theme = LIGHT) -> bytes:
+    """Draws a reliability diagram, and below it the number of images in each bin.
 
     Args:
-      bins: BINS of them, of equal width.
+      bins: BINS of them, of equal width, as in `metrics.Scores`.
       theme: the colours.
+
+    Returns:
+      A PNG of 1080 x 1104 pixels.
     """
     figure = Figure((4.5, 4.6), dpi=240, layout="constrained", facecolor=theme.surface)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], "--", color=theme.faint_text, linewidth=1.2)
-    # Above the plot: inside, a point may be anywhere.
-    words = "dashed: as sure as it is right"
+    # Above the plot, as points may lie anywhere inside it.
+    words = "dashed: confidence equals accuracy"
     upper.set_title(words, loc="left", fontsize=10, color=theme.faint_text)
     full = [bin for bin in bins if bin.size]
     confidence, accuracy = (np.array([bin[i] for bin in full]) for i in (1, 2))
@@ -79,11 +85,11 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
         markersize=6,
         capsize=3,
     )
-    upper.set_ylabel("share that is right")
+    upper.set_ylabel("share of right answers")
     upper.set_ylim(-0.03, 1.03)
     upper.set_xlim(-0.02, 1.02)
     edges = np.linspace(0, 1, BINS + 1)
-    # On a log scale a bar begins at half an image, so that a single one can be seen.
+    # On the log scale, bars start at half an image so that one image is visible.
     lower.stairs(
         np.maximum(0.5, [bin.size for bin in bins]),
         edges,
@@ -94,7 +100,7 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
     lower.set_yscale("log")
     lower.set_ylim(0.5, 2 * max(bin.size for bin in bins))
     lower.set_ylabel("images")
-    lower.set_xlabel("probability that the network gives for its answer")
+    lower.set_xlabel("probability of the network's answer")
     for axes in (upper, lower):
         style(axes, theme)
     for axis in (upper.yaxis, lower.xaxis):
@@ -105,13 +111,16 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme) -> bytes:
     return png(figure)
 
 
-def draw_filters(kernel: np.ndarray, responses: np.ndarray, theme: Theme) -> bytes:
-    """Draws the filters of the first layer, each above what it makes of a digit.
+def draw_filters(kernel: np.ndarray, responses: np.ndarray, theme: Theme = LIGHT) -> bytes:
+    """Draws the filters of the first layer, each above its response to a digit.
 
     Args:
       kernel: float[height,width,C].
       responses: float[28,28,C].
       theme: the colours.
+
+    Returns:
+      A PNG, 1080 pixels wide.
     """
     columns, side, gap, caption = 4, 112, 18, 24
     step = 2 * side + 2 * gap + caption

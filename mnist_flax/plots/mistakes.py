@@ -1,4 +1,4 @@
-"""Draws the test images that a network takes for another digit."""
+"""Finds and draws the images that a network takes for another digit."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,22 +6,22 @@ from typing import NamedTuple
 import numpy as np
 
 from mnist_flax.plots.sheet import canvas, finish, put_image, put_text
-from mnist_flax.plots.themes import Theme
+from mnist_flax.plots.themes import LIGHT, Theme
 
-# More would make a picture that few programs open.
+# More would make a picture too large for most programs.
 MOST_MISTAKES = 400
 
 
 class Mistake(NamedTuple):
-    """A test image that was taken for another digit.
+    """An image that was taken for another digit.
 
     Attributes:
-      place: in the test split, from 0.
-      image: uint8[28,28].
+      place: its place among the images, from 0.
+      image: uint8[28,28], 0 (background) to 255.
       label: the digit that it is.
       prediction: the digit that it was taken for.
-      probability: of the prediction, 0 to 1.
-      label_probability: of the label, 0 to 1.
+      probability: the probability of the prediction, 0 to 1.
+      label_probability: the probability of the label, 0 to 1.
     """
 
     place: int
@@ -32,12 +32,40 @@ class Mistake(NamedTuple):
     label_probability: float
 
 
-def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme) -> bytes:
-    """Draws the test images that were taken for another digit, the first MOST_MISTAKES.
+def find_mistakes(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray
+) -> list[Mistake]:
+    """Finds the images that a network takes for another digit, the surest first.
 
     Args:
-      mistakes: in the order to show them.
+      images: uint8[N,28,28], 0 (background) to 255.
+      labels: int[N], 0 to 9.
+      probabilities: float[N,10], 0 to 1. Of equal ones, the smaller digit counts.
+    """
+    predictions = probabilities.argmax(1)
+    mistakes = [
+        Mistake(
+            place=int(i),
+            image=images[i],
+            label=int(labels[i]),
+            prediction=int(predictions[i]),
+            probability=float(probabilities[i, predictions[i]]),
+            label_probability=float(probabilities[i, labels[i]]),
+        )
+        for i in np.flatnonzero(predictions != labels)
+    ]
+    return sorted(mistakes, key=lambda mistake: -mistake.probability)
+
+
+def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme = LIGHT) -> bytes:
+    """Draws mistakes in the order given, at most MOST_MISTAKES of them.
+
+    Args:
+      mistakes: from `find_mistakes`.
       theme: the colours.
+
+    Returns:
+      A PNG, 1080 pixels wide.
     """
     columns, side, gap, caption, title = 6, 76, 12, 34, 40
     shown = mistakes[:MOST_MISTAKES]
@@ -54,7 +82,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme) -> bytes:
         answer = f"{mistake.label} → {mistake.prediction}"
         line = top + side + 11
         put_text(axes, left, line, answer, theme.text, 8.5, weight="bold")
-        # Down to a tenth of a percent: none is certain.
+        # Never 100.0 %: no answer is certain.
         probability = f"{min(mistake.probability, 0.999):.1%}"
         put_text(axes, left + side, line, probability, theme.faint_text, 7.5, "right")
     return finish(figure, axes, height)

@@ -1,4 +1,4 @@
-"""A sheet of small images with words, measured in the pixels of a page."""
+"""Places small images and texts on a figure, measured in the pixels of a page."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,13 +6,13 @@ from matplotlib.figure import Figure
 
 from mnist_flax.plots.themes import Theme, png
 
-# Of a page; a picture has twice as many pixels.
+# Width of a sheet in pixels of the page; the PNG has twice as many.
 WIDTH = 540
 DPI = 200
 
 
 def canvas(height: float, theme: Theme) -> tuple[Figure, Axes]:
-    """Makes a figure that is measured in the pixels of a page, from its upper left corner."""
+    """Makes a figure WIDTH pixels wide; its origin is the upper left corner."""
     size = (2 * WIDTH / DPI, 2 * height / DPI)
     figure = Figure(size, dpi=DPI, facecolor=theme.surface)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -21,15 +21,15 @@ def canvas(height: float, theme: Theme) -> tuple[Figure, Axes]:
 
 
 def finish(figure: Figure, axes: Axes, height: float) -> bytes:
-    """Turns a figure of `canvas` into a PNG."""
-    # imshow moves the limits.
+    """Saves a figure made by `canvas` as a PNG."""
+    # imshow changes the limits.
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(height, 0)
     return png(figure)
 
 
 def put_image(axes: Axes, image: np.ndarray, left: float, top: float, side: float) -> None:
-    """Puts an image uint8[H,W] on a canvas, `side` pixels wide and high."""
+    """Draws an image, uint8[H,W], `side` pixels wide and high."""
     axes.imshow(
         image,
         cmap="gray",
@@ -42,7 +42,7 @@ def put_image(axes: Axes, image: np.ndarray, left: float, top: float, side: floa
 
 
 def put_outline(axes: Axes, extent: tuple[float, float, float, float], theme: Theme) -> None:
-    """Puts a frame on a canvas: left, right, bottom, top."""
+    """Draws a frame; `extent` is its left, right, bottom and top."""
     left, right, bottom, top = extent
     axes.plot(
         [left, right, right, left, left],
@@ -62,5 +62,5 @@ def put_text(
     ha: str = "left",
     weight: str = "normal",
 ) -> None:
-    """Puts words on a canvas, their middle at the height y."""
+    """Puts a text on a canvas, vertically centred at y."""
     axes.text(x, y, words, color=color, size=size, ha=ha, va="center", weight=weight)

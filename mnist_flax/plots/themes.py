@@ -1,7 +1,7 @@
-"""Colours of figures, on light paper and on dark, and how a figure becomes a file.
+"""Defines the colours of the plots, for light and dark pages.
 
-Blue and orange are told apart whatever colours an eye confuses; text is at least 4.5 times as
-light or dark as what it stands on (WCAG 2.2, 1.4.3), lines and marks 3 times (1.4.11).
+Colour-blind people can tell blue from orange. Text has a contrast of at least 4.5 to 1 with its
+background (WCAG 2.2, 1.4.3), lines and marks at least 3 to 1 (1.4.11).
 """
 
 import io
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 
 class Theme(NamedTuple):
-    """Colours by what they are for, as '#rrggbb'."""
+    """Colours by their use, as '#rrggbb'."""
 
     surface: str
     text: str
@@ -25,7 +25,7 @@ class Theme(NamedTuple):
 
     @property
     def around_zero(self) -> LinearSegmentedColormap:
-        """From negative numbers (`target`) by 0 (`surface`) to positive ones (`test`)."""
+        """A colour map: `target` for negative numbers, `surface` for 0, `test` for positive."""
         return LinearSegmentedColormap.from_list("", [self.target, self.surface, self.test])
 
 
@@ -34,7 +34,7 @@ DARK = Theme("#161b22", "#e6edf3", "#9da7b3", "#30363d", "#8b949e", "#6cb0ff", "
 
 
 def style(axes: Axes, theme: Theme) -> None:
-    """Colours the frame of a plot, and takes away what says nothing."""
+    """Colours the axes of a plot, and hides the two spines that carry no ticks."""
     axes.set_facecolor(theme.surface)
     axes.grid(color=theme.grid, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -46,13 +46,16 @@ def style(axes: Axes, theme: Theme) -> None:
 
 
 def readable(background: tuple[float, ...], theme: Theme) -> str:
-    """The colour of text, `text` or `surface`, that stands out more from a background.
+    """Chooses the colour for text, `text` or `surface`: the one with the higher contrast.
 
-    By the contrast ratio of WCAG 2.2 (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio).
+    The measure is WCAG 2.2's contrast ratio (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio).
 
     Args:
       background: red, green and blue of sRGB, 0 to 1.
       theme: the colours.
+
+    Returns:
+      A colour as '#rrggbb'.
     """
     behind = _luminance(background)
 
@@ -64,7 +67,7 @@ def readable(background: tuple[float, ...], theme: Theme) -> str:
 
 
 def _luminance(rgb: tuple[float, ...]) -> float:
-    """The relative luminance of WCAG 2.2, 0 to 1."""
+    """Computes WCAG 2.2's relative luminance, 0 to 1."""
     red, green, blue = (
         x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in rgb
     )
@@ -72,7 +75,7 @@ def _luminance(rgb: tuple[float, ...]) -> float:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG file, on its own background."""
+    """Saves a figure as a PNG, on its own background colour."""
     file = io.BytesIO()
     figure.savefig(file, format="png", facecolor=figure.get_facecolor())
     return file.getvalue()

@@ -1,1 +1,1 @@
-"""`python -m mnist_flax.predict`: digits in a person's own pictures."""
+"""`python -m mnist_flax.predict`: reads the digits in a person's own pictures."""

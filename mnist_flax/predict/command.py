@@ -1,4 +1,4 @@
-"""Says which digit an image shows, by a trained network.
+"""Reads the digits in image files with a trained network.
 
 Examples:
   python -m mnist_flax.predict --workdir runs/first digit.png
@@ -6,17 +6,17 @@ Examples:
   python -m mnist_flax.predict --weights net.safetensors --json digit.png
 
 An image is a PNG, JPEG or BMP file of one digit, of any size and colour, dark on light or light
-on dark. A folder stands for the image files that lie in it. The digit is found, cut out, scaled
-and centred as those of MNIST are; where an answer surprises, --save-preview shows what the
-network was given. In a photo, plain paper should reach the edges, without a hard shadow.
+on dark. A folder stands for the image files in it. The digit is found, scaled and centred like
+the digits of MNIST; --save-preview shows the result, which explains many a wrong answer. In a
+photo, plain paper should reach all edges, without a hard shadow.
 
-The table has a line an image: the likeliest digit with its probability, and the runner-up with
-its own. --json prints instead, in one line, an array of an object an image:
+The table has one line for each image: the most likely digit, the runner-up, and the probability
+of each. --json prints one line of JSON instead: an array with one object for each image,
   {"file": "digit.png", "digit": 3, "probability": 0.998, "runner_up": 5,
-   "runner_up_probability": 0.001, "probabilities": [ten numbers, of 0 to 9]}
-or {"file": "digit.png", "error": "why"} where the image cannot be used.
+   "runner_up_probability": 0.001, "probabilities": [ten numbers, for 0 to 9]}
+or, for an image that cannot be used, {"file": "digit.png", "error": "why"}.
 
-An image that cannot be used is named on stderr; the others are answered all the same.
+An image that cannot be used is also named on stderr; all others are answered.
 Exit status: 0 if all images were answered, 2 for bad input, 130 for Ctrl-C, 1 for any other
 failure.
 """
@@ -51,13 +51,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    """Runs the command with parsed flags; raises UserError for bad input."""
     if not args.images:
         raise UserError("no image is given; name image files, or a folder of them")
     preview: Path | None = args.save_preview
     if preview:
         _check_preview(preview)
     paths = _image_files(args.images)
-    # JAX and SciPy take a second to import: bad input has been answered before that.
+    # JAX and SciPy take a second to import: report bad input before that.
     from scipy.special import softmax
 
     from mnist_flax.cli import compilation_cache
@@ -88,14 +89,14 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _image_files(arguments: list[str]) -> list[Path]:
-    """The files that the command line names, and the image files of its folders, each once.
+    """Lists the files that are named and the image files in the folders named, each once.
 
     Raises:
-      UserError: a folder has none, or cannot be read.
+      UserError: a folder has no image file, or cannot be read.
     """
     paths: dict[Path, None] = {}
     for argument in map(Path, arguments):
-        if not os.path.isdir(argument):  # Path.is_dir raises for a name that is too long
+        if not os.path.isdir(argument):  # Path.is_dir raises for a name that is too long.
             paths[argument] = None
             continue
         try:
@@ -118,7 +119,11 @@ def _image_files(arguments: list[str]) -> list[Path]:
 
 
 def _read(paths: list[Path]) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
-    """The images that can be used, uint8[28,28]; why the others cannot."""
+    """Reads image files.
+
+    Returns:
+      The images that can be used, uint8[28,28]; for each of the others, why it cannot.
+    """
     from mnist_flax.predict import images
 
     good, problems = {}, {}
@@ -131,14 +136,14 @@ def _read(paths: list[Path]) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
 
 
 def _best_two(shares: np.ndarray) -> list[tuple[int, float]]:
-    """The likeliest digit and the runner-up, each with its probability."""
+    """Finds the most likely digit and the runner-up, each with its probability."""
     return [(int(digit), float(shares[digit])) for digit in np.argsort(-shares)[:2]]
 
 
 def _record(
     path: Path, answers: dict[Path, np.ndarray], problems: dict[Path, str]
 ) -> dict[str, Any]:
-    """What --json says of a file."""
+    """Makes the object that --json prints for a file."""
     if path in problems:
         return {"file": str(path), "error": problems[path]}
     (digit, probability), (runner_up, runner_up_probability) = _best_two(answers[path])
@@ -153,7 +158,7 @@ def _record(
 
 
 def _table(answers: dict[Path, np.ndarray]) -> str:
-    """A line a file."""
+    """Makes the table: one line for each file."""
     names = [printable(str(path)) for path in answers]
     width = max(map(len, ["file", *names]))
     lines = [f"{'file':{width}}  digit  probability  runner-up  probability"]
@@ -167,16 +172,17 @@ def _table(answers: dict[Path, np.ndarray]) -> str:
 
 
 def _check_preview(path: Path) -> None:
-    """Raises UserError if a file is there already, cannot be made, or is not a .png."""
+    """Raises UserError if the file exists, cannot be made, or is not named .png."""
     if path.suffix.lower() != ".png":
-        raise UserError(f"--save-preview {path} must end in .png, which it will be")
+        raise UserError(f"--save-preview {path} must end in .png, the format of the preview")
     files.check_new_file("--save-preview", path, 2**20)
 
 
 def _add_flags(parser: arguments.Parser) -> None:
+    """Adds the command's flags."""
     parser.add_network()
     parser.add_argument(
         "images", nargs="*", metavar="IMAGE", help="image files, or folders of them"
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
-    parser.add_path("--save-preview", "a .png file to make, of what the network sees")
+    parser.add_path("--save-preview", "a new .png file, to show what the network sees")

@@ -1,1 +1,1 @@
-"""`python -m mnist_flax.report`: a page about a run."""
+"""`python -m mnist_flax.report`: writes a page about a run."""

@@ -1,4 +1,4 @@
-"""The page of a report: what is on it; page.html.jinja says how it looks."""
+"""Builds the page of a report; page.html.jinja lays it out."""
 
 import base64
 import io
@@ -19,8 +19,8 @@ from mnist_flax import config as config_lib
 from mnist_flax.input_pipeline import Split
 from mnist_flax.metrics import Scores, wilson_interval
 from mnist_flax.plots import curves, diagnostics
-from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
-from mnist_flax.plots.mistakes import Mistake, draw_mistakes
+from mnist_flax.plots.augmentations import draw_augmentations
+from mnist_flax.plots.mistakes import Mistake, draw_mistakes, find_mistakes
 from mnist_flax.plots.themes import DARK, LIGHT, Theme
 from mnist_flax.steps import create_model
 from mnist_flax.trained import loading
@@ -28,14 +28,14 @@ from mnist_flax.trained.loading import Trained
 
 
 class Figure(NamedTuple):
-    """A picture as it is put into the page.
+    """A plot on the page.
 
     Attributes:
-      light: a data URI, for a light background.
-      dark: a data URI, for a dark one.
+      light: the PNG for light pages, as a data URI.
+      dark: the PNG for dark pages, as a data URI.
       width: in pixels of the page.
       height: in pixels of the page.
-      alt: what it shows, in words.
+      alt: what the plot shows, for screen readers.
     """
 
     light: str
@@ -45,15 +45,15 @@ class Figure(NamedTuple):
     alt: str
 
 
-def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[str, bytes]]:
-    """Evaluates a network and makes its report.
+def build(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[str, bytes]]:
+    """Evaluates a network on its run's test split and builds the report.
 
     Args:
-      run: the network, from the folder of a run.
-      summary: summary.json, empty if there is none.
+      run: the network and its run.
+      summary: the content of summary.json, empty for a run that has not finished.
 
     Returns:
-      The page; its figures for light paper, PNG files by name.
+      The page, HTML in UTF-8, and its plots for light pages: PNG files by name.
 
     Raises:
       UserError: the data cannot be read, or the network's answers are not finite.
@@ -61,12 +61,13 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
     answers = metrics.log_probabilities(loading.logits(run, test.images))
-    found = metrics.score(answers, test.labels)
-    loading.warn_if_not_as_recorded(run, found)
-    mistakes = _mistakes(test, np.exp(answers))
+    scores = metrics.score(answers, test.labels)
+    loading.warn_if_not_as_recorded(run, scores)
+    mistakes = find_mistakes(test.images, test.labels, np.exp(answers))
     layers = model_table.list_layers(create_model(config))
-    light, dark = (_draw(run, found, mistakes, test, theme) for theme in (LIGHT, DARK))
-    texts = _alternatives(run, found, mistakes)
+    light, dark = (_draw(run, scores, mistakes, test, theme) for theme in (LIGHT, DARK))
+    texts = _alternative_texts(run, scores, mistakes)
+    fields = _fields(config)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -77,9 +78,9 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
     page = environment.get_template("page.html.jinja").render(
         run=run,
         config=config,
-        found=found,
-        interval=wilson_interval(found.correct, found.size),
-        verdict=_verdict(run, found),
+        scores=scores,
+        interval=wilson_interval(scores.correct, scores.size),
+        verdict=_verdict(run, scores),
         seconds=sum(line["train_seconds"] + line["test_seconds"] for line in run.history),
         layers=layers,
         params=sum(layer.params for layer in layers),
@@ -89,40 +90,23 @@ def write_page(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[st
             if name in texts
         },
         mistakes=[(mistake, _small_png(mistake.image)) for mistake in mistakes],
-        digits=[_small_png(test.images[i]) for i in _one_of_each(test.labels)],
-        classes=_classes(found),
-        pairs=_pairs(found.confusion),
-        fields=_fields(config),
-        same=all(value == default for _, value, default in _fields(config)),
+        digits=[_small_png(test.images[i]) for i in _first_of_each(test.labels)],
+        classes=_classes(scores),
+        pairs=_frequent_pairs(scores.confusion),
+        fields=fields,
+        same=all(value == default for _, value, default in fields),
         made_with=_made_with(summary),
         version=mnist_flax.__version__,
     )
-    # JSON may have surrogates, which UTF-8 lacks.
+    # Texts from JSON may hold surrogates, which UTF-8 cannot encode.
     return page.encode(errors="replace"), light
 
 
-def _mistakes(test: Split, probabilities: np.ndarray) -> list[Mistake]:
-    """What was taken for another digit, the surest first."""
-    predictions = probabilities.argmax(1)
-    wrong = [
-        Mistake(
-            int(i),
-            test.images[i],
-            int(test.labels[i]),
-            int(predictions[i]),
-            float(probabilities[i, predictions[i]]),
-            float(probabilities[i, test.labels[i]]),
-        )
-        for i in np.flatnonzero(predictions != test.labels)
-    ]
-    return sorted(wrong, key=lambda mistake: -mistake.probability)
-
-
 def _draw(
-    run: Trained, found: Scores, mistakes: list[Mistake], test: Split, theme: Theme
+    run: Trained, scores: Scores, mistakes: list[Mistake], test: Split, theme: Theme
 ) -> dict[str, bytes]:
-    """All figures for one theme."""
-    # A digit with straight and round strokes shows most; any will do.
+    """Draws all plots for one theme: PNG files by name."""
+    # A 5 has straight and round strokes. Without one, the first image has to do.
     digit = test.images[np.argmax(test.labels == 5)]
     name = model_table.list_layers(create_model(run.config))[0].name
     kernel = np.asarray(run.variables["params"][name]["kernel"])[:, :, 0]
@@ -133,19 +117,19 @@ def _draw(
     ]
     return {
         **curves.draw_panels(run.history, run.config.target_accuracy, theme),
-        "confusion": diagnostics.draw_confusion(found.confusion, theme),
-        "reliability": diagnostics.draw_reliability(found.bins, theme),
+        "confusion": diagnostics.draw_confusion(scores.confusion, theme),
+        "reliability": diagnostics.draw_reliability(scores.bins, theme),
         "filters": diagnostics.draw_filters(kernel, np.stack(responses, axis=-1), theme),
-        "augmentations": draw_augmentations(augment_sheet(digit, run.config), theme),
+        "augmentations": draw_augmentations(digit, run.config, theme),
         "mistakes": draw_mistakes(mistakes, theme),
     }
 
 
-def _alternatives(run: Trained, found: Scores, mistakes: list[Mistake]) -> dict[str, str]:
-    """What each figure on the page shows, for who does not see it."""
+def _alternative_texts(run: Trained, scores: Scores, mistakes: list[Mistake]) -> dict[str, str]:
+    """Describes each plot on the page, for screen readers."""
     first, last = run.history[0], run.history[-1]
     epochs = f"by epoch, from {first['epoch']} to {last['epoch']}"
-    pairs = _pairs(found.confusion)
+    pairs = _frequent_pairs(scores.confusion)
     often = f"; most often a {pairs[0][0]} is taken for a {pairs[0][1]}" if pairs else ""
     return {
         "loss": f"Training and test loss {epochs}; the table below has the numbers.",
@@ -160,42 +144,35 @@ def _alternatives(run: Trained, found: Scores, mistakes: list[Mistake]) -> dict[
         ),
         "confusion": f"Confusion matrix of ten digits: {len(mistakes):,} mistakes{often}.",
         "reliability": (
-            "Reliability diagram: how often the network is right against the probability that "
-            f"it gives. On average they are {found.ece:.2%} apart."
+            "Reliability diagram: the share of right answers against the probability that the "
+            f"network gives. On average they differ by {scores.ece:.2%}."
         ),
-        "filters": "The filters of the first layer, each above a 5 as it sees it.",
+        "filters": "The filters of the first layer, each above its response to a test image.",
         "augmentations": (
             "Rows of one digit: cropped, rotated, brighter and darker, with more and less "
-            "contrast, shifted, scaled, and all of these together."
+            "contrast, shifted, scaled, and with all of these together."
         ),
     }
 
 
-def _verdict(run: Trained, found: Scores) -> dict[str, Any]:
-    """Whether and when the target was reached; counts are compared, as in summary.json."""
-    needed = run.config.target_accuracy * found.size - 1e-6
-    rights = [round(line["test_accuracy"] * found.size) for line in run.history]
-    reached = [
-        line["epoch"]
-        for line, right in zip(run.history, rights, strict=True)
-        if right >= needed
-    ]
-    best = rights.index(max(rights))
+def _verdict(run: Trained, scores: Scores) -> dict[str, Any]:
+    """Says when the target was met, whether it is met now, and which epoch was best."""
+    target, size = run.config.target_accuracy, scores.size
+    correct = [metrics.count_correct(line["test_accuracy"], size) for line in run.history]
     return {
-        "first": reached[0] if reached else None,
-        "holds": found.correct >= needed,
-        "best": rights[best] / found.size,
-        "best_epoch": run.history[best]["epoch"],
+        "first": metrics.first_epoch_at_target(correct, size, target),
+        "holds": metrics.meets_target(scores.correct, size, target),
+        "best": max(correct) / size,
+        "best_epoch": correct.index(max(correct)) + 1,
     }
 
 
-def _classes(found: Scores) -> list[dict[str, Any]]:
-    """A row for each digit; None where there is nothing to divide by."""
+def _classes(scores: Scores) -> list[dict[str, Any]]:
+    """Makes a table row for each digit; a share of nothing is None."""
     rows = []
-    for digit, row in enumerate(found.confusion):
-        images, right, answers = (
-            int(row.sum()), int(row[digit]), int(found.confusion[:, digit].sum()),
-        )  # fmt: skip
+    for digit, row in enumerate(scores.confusion):
+        images, right = int(row.sum()), int(row[digit])
+        answers = int(scores.confusion[:, digit].sum())
         rows.append(
             {
                 "digit": digit,
@@ -209,8 +186,8 @@ def _classes(found: Scores) -> list[dict[str, Any]]:
     return rows
 
 
-def _pairs(confusion: np.ndarray) -> list[tuple[int, int, int]]:
-    """The most frequent mistakes, at most five: digit, answer, how often."""
+def _frequent_pairs(confusion: np.ndarray) -> list[tuple[int, int, int]]:
+    """Finds the most frequent mistakes, at most five: digit, answer, number of images."""
     wrong = confusion - np.diag(np.diag(confusion))
     order = np.argsort(-wrong, axis=None, kind="stable")[:5]
     pairs = [(int(i), int(j)) for i, j in np.transpose(np.unravel_index(order, wrong.shape))]
@@ -218,35 +195,37 @@ def _pairs(confusion: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def _fields(config: ConfigDict) -> list[tuple[str, Any, Any]]:
-    """The fields of a config: name, value, and the assignment's value."""
+    """Lists the fields of a config: name, value, and the default config's value."""
     default = config_lib.flatten(config_lib.load(config_lib.default_path()))
     return [(name, value, default[name]) for name, value in config_lib.flatten(config).items()]
 
 
 def _made_with(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What summary.json says of the machine and the versions."""
+    """Selects what summary.json says about the machine, the time and the versions."""
     names = ("backend", "device_count", "total_seconds", "compile_seconds")
     known = {name: summary[name] for name in names if name in summary}
     return known | summary.get("versions", {})
 
 
-def _one_of_each(labels: np.ndarray) -> list[int]:
-    """The first image of each digit that there is."""
+def _first_of_each(labels: np.ndarray) -> list[int]:
+    """Finds the first image of each digit that occurs, from 0 to 9."""
     return [int(place) for place in np.unique(labels, return_index=True)[1]]
 
 
 def _small_png(image: np.ndarray) -> str:
-    """An image uint8[28,28] as a data URI, white on black as it is."""
+    """Encodes an image, uint8[28,28], as a PNG in a data URI."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="PNG", optimize=True)
     return _data_uri(file.getvalue())
 
 
 def _figure(light: bytes, dark: bytes, alt: str) -> Figure:
+    """Encodes a plot for the page, at half its size in pixels."""
     with Image.open(io.BytesIO(light)) as image:
         width, height = image.size
     return Figure(_data_uri(light), _data_uri(dark), width // 2, height // 2, alt)
 
 
 def _data_uri(png: bytes) -> str:
+    """Encodes a PNG as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

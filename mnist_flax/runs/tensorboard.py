@@ -118,11 +118,9 @@ class TensorBoardWriter:
 
     def _picture(self) -> bytes:
         # Matplotlib takes most of a second to import.
-        from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
-        from mnist_flax.plots.themes import LIGHT
+        from mnist_flax.plots.augmentations import draw_augmentations
 
-        sheet = draw_augmentations(augment_sheet(self._example, self._config), LIGHT)
-        return image_event("augmentations", sheet)
+        return image_event("augmentations", draw_augmentations(self._example, self._config))
 
 
 def first_events(fields: Mapping[str, Any]) -> bytes:

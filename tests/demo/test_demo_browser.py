@@ -1,16 +1,18 @@
 """The page in a real browser, headless: it is drawn on, and its answers are read.
 
-Needs the Python package playwright and a Chromium or Chrome of the system's; without them the
-tests are skipped, but in CI (the environment variable CI is set) they fail.
+The tests need the Python package playwright and a Chromium or Chrome of the system. Without
+them they are skipped, but where the environment variable CI is set they fail.
 """
 
 import base64
+import contextlib
+import functools
+import http.server
 import io
 import itertools
 import os
 import shutil
-import subprocess
-import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import jax
 import numpy as np
 import pytest
 from helpers.drawings import STROKES
+from helpers.trained_runs import WEIGHTS
 from PIL import Image
 
 from mnist_flax import config as config_lib
@@ -27,16 +30,15 @@ from mnist_flax.demo import build_page, command
 from mnist_flax.predict import images
 from mnist_flax.trained import loading
 
-WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 RUN = loading.from_weights(WEIGHTS)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Neither a sandbox nor a GPU nor, on its own behalf, a network.
+# No sandbox, no GPU, and no network traffic of its own.
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-# So low that the page has to scroll.
+# So low that the page has to be scrolled.
 PHONE: dict[str, Any] = {
     "viewport": {"width": 360, "height": 420},
     "device_scale_factor": 2,
@@ -63,19 +65,25 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where the command serves the page."""
-    argv = [sys.executable, "-m", "mnist_flax.demo", "--weights", str(WEIGHTS), "--port=0"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield process.stdout.readline().split()[4]
-        process.kill()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which the command has written the page."""
+    folder = tmp_path_factory.mktemp("page")
+    argv = ["--weights", str(WEIGHTS), "--export-dir", str(folder), "--no-open"]
+    assert command.main(argv) == 0
+    return folder
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
-    """The page, on a desktop or what the test says. No complaints, no other request."""
+def page(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterator[Any]:
+    """The page, opened as a file on a desktop or the device that the test names."""
     device = getattr(request, "param", DESKTOP)
+    with shown(browser, device, (folder / "index.html").as_uri()) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def shown(browser: Any, device: dict[str, Any], address: str) -> Iterator[Any]:
+    """A page at an address. It may not complain, and may not request anything else."""
     complaints: list[str] = []
     requests: list[str] = []
     with browser.new_context(**device) as context:
@@ -309,13 +317,22 @@ def test_only_the_first_button_draws(page) -> None:
     assert is_empty(page)
 
 
-def test_the_page_that_was_written_opens_as_a_file(browser, tmp_path) -> None:
-    assert command.main(["--weights", str(WEIGHTS), "--export-dir", str(tmp_path)]) == 0
-    with browser.new_context(**DESKTOP) as context:
-        page = context.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto((tmp_path / "index.html").as_uri())
-        draw(page, 5)
-        assert int(np.argmax(shares(page))) == 5
-    assert not errors
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_page_on_a_web_server(browser, folder) -> None:
+    """As `python -m http.server --bind 127.0.0.1 --directory FOLDER` serves it."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}/"
+            with shown(browser, DESKTOP, address) as page:
+                draw(page, 5)
+                assert int(np.argmax(shares(page))) == 5
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,6 +1,8 @@
-"""Small image files of every kind that is read."""
+"""Image files: small ones of every kind that is read, and one that claims any size."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,14 @@ from helpers.drawings import printed
 
 
 def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    """A picture as a file of the format 'PNG', 'JPEG' or 'BMP'."""
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
 
 
 def image_files(form: str) -> list[bytes]:
+    """Files of one format, one in each mode that the format has."""
     three = printed("3", "DejaVuSans", 20)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -38,3 +42,18 @@ def image_files(form: str) -> list[bytes]:
         encoded(three, form, exif=exif),
         encoded(three.convert("P"), form, transparency=0),
     ]
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """The first bytes of a PNG with nothing in it but a claim."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data))
+            + kind
+            + data
+            + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))

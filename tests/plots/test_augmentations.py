@@ -3,12 +3,15 @@
 import jax
 import numpy as np
 import pytest
+from helpers.figures import THEMES, assert_is_picture, assert_legible
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image, ImageEnhance
 
 from mnist_flax import augment
 from mnist_flax import config as config_lib
-from mnist_flax.plots.augmentations import Row, augment_sheet
+from mnist_flax.plots.augmentations import Row, augment_sheet, draw_augmentations
+from mnist_flax.plots.themes import Theme
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +90,19 @@ def test_a_config_without_augmentation(digit: np.ndarray, config: ConfigDict) ->
     assert rows["Rotate"].captions == ["0°"] * 5
     assert rows["Brightness"].captions[0] == "\N{MULTIPLICATION SIGN} 0"
     assert not rows["Brightness"].images[0].any()
+
+
+@THEMES
+@pytest.mark.filterwarnings("error")
+def test_a_picture(digit: np.ndarray, config: ConfigDict, theme: Theme) -> None:
+    assert_is_picture(lambda theme: draw_augmentations(digit, config, theme), theme)
+
+
+def test_no_words_on_others_or_beyond_the_edge(
+    digit: np.ndarray, config: ConfigDict, drawn: list[Figure]
+) -> None:
+    config = config.copy_and_resolve_references()
+    config.augment.degrees = 10.5
+    draw_augmentations(digit, config)
+    assert "\N{MINUS SIGN}10.5°" in [text.get_text() for text in drawn[0].axes[0].texts]
+    assert_legible(drawn[0])

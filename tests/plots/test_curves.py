@@ -1,29 +1,22 @@
-"""curves.png: that it is drawn for any run; how it looks is for eyes."""
+"""curves.png and the panels of a report: that they are drawn for any run, and what they say.
+
+How they look is for eyes.
+"""
 
 import io
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.figures import THEMES, assert_is_picture, assert_legible, make_history
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from mnist_flax.plots.curves import draw_curves
+from mnist_flax.plots.curves import draw_curves, draw_panels
+from mnist_flax.plots.themes import LIGHT, Theme
 
-
-def make_history(epochs: int, **fields: Any) -> list[dict[str, Any]]:
-    return [
-        {
-            "epoch": epoch,
-            "learning_rate": 0.001 if epoch <= 15 else 0.0005,
-            "train_loss": 0.5 / epoch,
-            "train_accuracy": 1 - 0.16 / epoch,
-            "test_loss": 0.2 / epoch,
-            "test_accuracy": 1 - 0.05 / epoch,
-            **fields,
-        }
-        for epoch in range(1, epochs + 1)
-    ]
+# Of a run that learns, and of one that guesses.
+SHARES = pytest.mark.parametrize("share", [1.0, 0.1], ids=["curves", "guesses"])
 
 
 @pytest.mark.parametrize(
@@ -46,9 +39,7 @@ def test_draws_a_picture(history: list[dict[str, Any]]) -> None:
         assert (np.abs(picture[..., :3] - rgb).max(-1) < 0.01).sum() > 20
 
 
-def test_what_the_panels_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kwargs: drawn.append(self))
+def test_what_the_panels_say(drawn: list[Figure]) -> None:
     draw_curves(make_history(20), 0.994, 19_114)
     loss, accuracy, rate = drawn[0].axes
     assert [axes.get_title() for axes in drawn[0].axes] == [
@@ -64,3 +55,37 @@ def test_what_the_panels_say(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 99.75 < high < 100
     np.testing.assert_allclose(loss.lines[1].get_ydata(), 0.2 / np.arange(1, 21))
     np.testing.assert_allclose(rate.patches[0].get_data().values, [1e-3] * 15 + [5e-4] * 5)
+
+
+@pytest.mark.parametrize("target", [0.96, 0.97, 0.994])
+def test_an_accuracy_equal_to_the_target_meets_it(target: float, drawn: list[Figure]) -> None:
+    """As in summary.json; metrics.jsonl has it rounded to float32, where 0.96 is 0.95999998."""
+    draw_curves(make_history(2, test_accuracy=float(np.float32(target))), target, 19_114)
+    words = [text.get_text() for text in drawn[0].axes[1].texts]
+    assert words == ["epoch 1", f"target {100 * target:g} %"]
+
+
+@THEMES
+@SHARES
+@pytest.mark.filterwarnings("error")
+def test_a_panel(share: float, theme: Theme) -> None:
+    history = make_history(share=share)
+    assert_is_picture(lambda theme: draw_panels(history, 0.994, theme)["accuracy"], theme)
+
+
+@SHARES
+def test_no_words_on_others_or_beyond_the_edge(share: float, drawn: list[Figure]) -> None:
+    draw_panels(make_history(share=share), 0.994)
+    assert len(drawn) == 3
+    for figure in drawn:
+        assert_legible(figure)
+
+
+@pytest.mark.parametrize("reached", [1, 2, 5, 8, 20])
+def test_the_target_and_the_epoch_are_apart(reached: int, drawn: list[Figure]) -> None:
+    history = make_history()
+    for record in history:
+        record["test_accuracy"] = 0.9941 if record["epoch"] >= reached else 0.98
+    draw_panels(history, 0.994, LIGHT)
+    assert len(drawn[1].axes[0].texts) == 2
+    assert_legible(drawn[1])

@@ -1,14 +1,13 @@
 """Image files of all kinds become images as MNIST's are, or a UserError."""
 
-import io
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.drawings import FONTS, drawn, pixels, printed
+from helpers.sample_images import encoded, png_of_size
+from helpers.trained_runs import WEIGHTS
 from PIL import Image
 from scipy import ndimage
 
@@ -17,15 +16,13 @@ from mnist_flax.errors import UserError
 from mnist_flax.predict import images
 from mnist_flax.trained import loading
 
-TRAINED = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
-
 Answer = Callable[[Sequence[np.ndarray | None]], list[int]]
 
 
 @pytest.fixture(scope="module")
 def answer() -> Answer:
     """The digits that the trained network sees in images."""
-    run = loading.from_weights(TRAINED)
+    run = loading.from_weights(WEIGHTS)
 
     def digits(seen: Sequence[np.ndarray | None]) -> list[int]:
         assert all(image is not None for image in seen)
@@ -294,27 +291,6 @@ def test_all_transparent(tmp_path) -> None:
     path = save(tmp_path / "a.png", Image.new("RGBA", (50, 50), (255, 0, 0, 0)))
     with pytest.raises(UserError, match="is blank"):
         images.read(path)
-
-
-def encoded(image: Image.Image, form: str) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form)
-    return file.getvalue()
-
-
-def png_of_size(width: int, height: int) -> bytes:
-    """The first bytes of a PNG with nothing in it but a claim."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data))
-            + kind
-            + data
-            + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
 
 
 SOME = printed("3", "DejaVuSans", 60)

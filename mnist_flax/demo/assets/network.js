@@ -1,9 +1,9 @@
 
-// The network: convolutions, each with ReLU and, if it says so, 2x2 max pooling; the mean of
-// each channel; a linear layer. Batch norm is in the weights. Activations are [channel][y][x],
-// in float64, so that nothing but the weights is rounded to float32.
+// The network: convolutions, each followed by ReLU and optionally by 2x2 max pooling; the mean
+// of each channel; a linear layer. Batch norm is folded into the weights. Activations are
+// [channel][y][x] in float64; only the weights are rounded to float32.
 
-/** A function from 784 pixels, 0 (background) to 255, to ten logits. */
+/** Returns a function that computes ten logits from 784 pixels, 0 (background) to 255. */
 function makeNetwork({ mean, std, convolutions, weights }) {
   const bytes = Uint8Array.from(atob(weights), (letter) => letter.charCodeAt(0));
   const numbers = new Float32Array(bytes.buffer);
@@ -38,7 +38,7 @@ function makeNetwork({ mean, std, convolutions, weights }) {
   };
 }
 
-/** Convolution with zeros around the image, and ReLU. Weights are [output][input][y][x]. */
+/** Applies a zero-padded convolution, then ReLU. Weights are [output][input][y][x]. */
 function convolve(x, side, { inputs, outputs, size, weight, bias }) {
   const margin = (size - 1) / 2;
   const wide = side + 2 * margin;
@@ -68,17 +68,17 @@ function convolve(x, side, { inputs, outputs, size, weight, bias }) {
   return y.map((value) => Math.max(value, 0));
 }
 
-/** The largest of every 2x2 values. */
+/** Takes the largest of each 2x2 values. */
 function maxPool(x, side) {
   const half = side / 2;
-  // The planes lie one below the other, so that their rows can be counted through.
+  // Sides are even: i can number the rows of all channels as those of one tall image.
   return Float64Array.from({ length: x.length / 4 }, (_, i) => {
     const from = 2 * Math.floor(i / half) * side + 2 * (i % half);
     return Math.max(x[from], x[from + 1], x[from + side], x[from + side + 1]);
   });
 }
 
-/** Ten probabilities of ten logits. */
+/** Converts ten logits to ten probabilities. */
 function softmax(logits) {
   const most = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - most));

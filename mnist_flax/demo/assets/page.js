@@ -1,14 +1,14 @@
 
-// The page: the pen, the paper, the answer.
+// The page: takes strokes, draws them, and shows the network's answer.
 
-// Width of the pen, if the side of the paper is 1.
+// Width of the pen; the paper is 1 wide.
 const PEN = 0.08;
 
 const find = (name) => document.getElementById(name);
 const paper = find("paper");
 const logits = makeNetwork(JSON.parse(find("network").textContent));
-// For tests, and for whoever is curious: 784 pixels, 0 (background) to 255, of some strokes, and
-// the ten logits of such pixels.
+// For tests and the console: pixels(strokes) gives 784 pixels, 0 (background) to 255, and
+// logits(pixels) ten logits.
 window.mnist = { pixels: (strokes) => toMnist(strokes, PEN), logits };
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
@@ -27,10 +27,11 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
 });
 
 let strokes = [];
-// The pointer that draws; a second finger, or the palm, does not.
+// The id of the pointer that draws, or null; a second finger or the palm does not draw.
 let drawing = null;
 let waiting = false;
 
+/** Redraws the page with the next frame. */
 function update() {
   if (waiting) return;
   waiting = true;
@@ -43,9 +44,10 @@ function update() {
   });
 }
 
+/** Draws the strokes on the paper. */
 function drawPaper() {
   const side = Math.round(paper.clientWidth * window.devicePixelRatio);
-  // Setting the size, even to what it is, clears a canvas.
+  // Setting the size of a canvas clears it.
   paper.width = paper.height = side;
   const context = paper.getContext("2d");
   context.scale(side, side);
@@ -55,25 +57,26 @@ function drawPaper() {
   for (const stroke of strokes) {
     context.beginPath();
     context.moveTo(...stroke[0]);
-    // Through the middle of every two points, so that the curve has no corners.
+    // A smooth curve through the midpoints of neighbouring points.
     for (let i = 1; i < stroke.length; i++) {
       const [[x, y], [nextX, nextY]] = [stroke[i - 1], stroke[i]];
       context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
     }
     const [x, y] = stroke.at(-1);
-    // A little further: a line without length, a dot, would not be drawn.
+    // A little further, as a line of length 0 (a dot) would not be drawn.
     context.lineTo(x + 1e-4, y);
     context.stroke();
   }
 }
 
+/** Draws the image that the network sees. */
 function drawSeen(pixels) {
   const image = new ImageData(SIDE, SIDE);
   pixels.forEach((value, i) => image.data.set([value, value, value, 255], 4 * i));
   find("seen").getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Shows ten probabilities; null if nothing is drawn. */
+/** Shows ten probabilities, or null for an empty paper. */
 function answer(shares) {
   const first = shares ? shares.indexOf(Math.max(...shares)) : -1;
   document.body.classList.toggle("drawn", shares !== null);
@@ -87,6 +90,7 @@ function answer(shares) {
   find("sentence").textContent = shares ? describe(shares, first) : "It answers as you draw.";
 }
 
+/** Describes ten probabilities in a sentence. */
 function describe(shares, first) {
   const name = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
   if (shares[first] >= 0.9) return `This is ${name(first)}.`;
@@ -96,7 +100,7 @@ function describe(shares, first) {
   return `${sure} ${name(first)}, or else ${name(second)}.`;
 }
 
-/** For those who hear the page: the answer when a stroke is done, and not at every movement. */
+/** Gives screen readers the answer once a stroke is done, not at every movement. */
 function speak() {
   requestAnimationFrame(() => {
     const digit = bars.findIndex(({ item }) => item.classList.contains("first"));
@@ -107,6 +111,7 @@ function speak() {
   });
 }
 
+/** Empties the paper. */
 function clear() {
   strokes = [];
   drawing = null;
@@ -114,6 +119,7 @@ function clear() {
   speak();
 }
 
+/** Adds the place of a pointer to the last stroke. */
 function addPoint(event) {
   const { left, top, width, height } = paper.getBoundingClientRect();
   const inside = (value) => Math.min(Math.max(value, 0), 1);
@@ -133,7 +139,7 @@ paper.addEventListener("pointerdown", (event) => {
 });
 paper.addEventListener("pointermove", (event) => {
   if (event.pointerId !== drawing) return;
-  // Between two frames a pen moves more than once; some browsers do not tell.
+  // A pen may move several times between two frames; not all browsers report that.
   const all = event.getCoalescedEvents?.() ?? [];
   (all.length ? all : [event]).forEach(addPoint);
   update();

@@ -1,18 +1,20 @@
 
-// Strokes become an image as MNIST's are and as mnist_flax/predict/images.py makes them: the digit
-// fits 20x20 pixels, its shape kept, and its centre of mass is in the middle of 28x28. They are
-// computed from the points and not read back from a canvas, whose pixels some browsers blur.
+// Turns strokes into an image like MNIST's, as mnist_flax/predict/images.py does: the digit is
+// scaled to fit 20x20 pixels, and its centre of mass is placed in the middle of 28x28. The pixels
+// are computed from the points, not read from a canvas: some browsers add noise to those.
 
 const FIT = 20;
 const SIDE = 28;
-// In pixels of the image: what is drawn with a pen finer or broader than MNIST's is given one.
+// Widths of strokes in MNIST, in pixels: a finer or broader pen is given the nearest of them.
 const THINNEST = 1.8;
 const THICKEST = 4;
-// Every pixel is sampled at FINE x FINE points.
+// Each pixel is sampled at FINE x FINE points.
 const FINE = 8;
 
 /**
- * @param strokes arrays of points [x, y], 0 to 1 each.
+ * Turns strokes into an image.
+ *
+ * @param strokes arrays of points [x, y], each 0 to 1.
  * @param pen the width of the strokes, in the same unit.
  * @returns Uint8Array(784), 0 (background) to 255; all 0 if nothing is drawn.
  */
@@ -24,7 +26,7 @@ function toMnist(strokes, pen) {
   const extent = Math.max(right - left, bottom - top);
   const exact = (FIT * pen) / (extent + pen);
   const width = Math.min(Math.max(exact, THINNEST), THICKEST);
-  // What has hardly begun is not blown up.
+  // A stroke that has just begun is not enlarged to the full size.
   const scale = (FIT - width) / Math.max(extent, pen);
   const place = ([x, y]) => [
     FINE * ((x - left) * scale + width / 2),
@@ -46,6 +48,7 @@ function toMnist(strokes, pen) {
   return image;
 }
 
+/** Finds the bounding box of some points: left, right, top, bottom. */
 function box(points) {
   let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
   for (const [x, y] of points) {
@@ -57,7 +60,7 @@ function box(points) {
   return [left, right, top, bottom];
 }
 
-/** How many sampling points of each of 20x20 pixels lie within `radius` of a stroke. */
+/** Counts, for each of 20x20 pixels, the sampling points within `radius` of a stroke. */
 function cover(strokes, radius) {
   const side = FIT * FINE;
   const inside = new Uint8Array(side * side);
@@ -72,7 +75,7 @@ function cover(strokes, radius) {
   return counts;
 }
 
-/** Marks the sampling points within `radius` of the straight line from one point to another. */
+/** Marks the sampling points within `radius` of the line from one point to another. */
 function mark(inside, side, [x0, y0], [x1, y1], radius) {
   const [dx, dy] = [x1 - x0, y1 - y0];
   const square = dx * dx + dy * dy || 1;
@@ -88,7 +91,7 @@ function mark(inside, side, [x0, y0], [x1, y1], radius) {
   }
 }
 
-/** The mean column and row of some counts in 20x20 pixels, and the largest count. */
+/** Finds the mean column and row of counts in 20x20 pixels, and the largest count. */
 function centreOfMass(counts) {
   let [x, y, sum, most] = [0, 0, 0, 0];
   counts.forEach((count, i) => {
