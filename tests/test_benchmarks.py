@@ -185,7 +185,7 @@ def test_frontier(tmp_path, monkeypatch, capsys):
     config = config_lib.load(config_lib.default_path())
     sweep = tmp_path / "a sweep"
     sweep.mkdir()
-    records.begin(sweep, [""], [config])
+    records.begin(sweep, [("", config)])
     keys = ("setting", "seed", "epochs", "test_accuracy", "diverged_at", "final_test_accuracy")
     with (sweep / records.LINES).open("w") as file:
         for seed, final in enumerate((0.991, 0.993)):
