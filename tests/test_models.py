@@ -110,6 +110,32 @@ def test_initial_weights_are_pytorchs(layer):
         assert abs(values.std() - sd) < 5 * sd / math.sqrt(values.size)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "error", "message"),
+    [
+        ((2, 28, 28, 1), jnp.uint8, TypeError, "the images have type uint8"),
+        ((2, 28, 28, 1), jnp.int32, TypeError, "the images have type int32"),
+        ((2, 28, 28), jnp.uint8, TypeError, "the images have type uint8"),
+        ((2, 28, 28), jnp.float32, ValueError, r"the images have shape \(2, 28, 28\)"),
+        ((28, 28, 1), jnp.float32, ValueError, r"the images have shape \(28, 28, 1\)"),
+        ((2, 32, 32, 3), jnp.float32, ValueError, r"the images have shape \(2, 32, 32, 3\)"),
+        ((2, 1, 28, 28), jnp.float32, ValueError, r"the images have shape \(2, 1, 28, 28\)"),
+    ],
+)
+def test_other_images_are_refused(variables, shape, dtype, error, message):
+    words = rf"{message}; ConvNet needs float32\[N,28,28,1\], as augment\.normalize\(images\)"
+    images = jax.ShapeDtypeStruct(shape, dtype)
+    with pytest.raises(error, match=words):
+        jax.eval_shape(lambda x: models.ConvNet().apply(variables, x, train=False), images)
+
+
+def test_an_architecture_that_is_not_a_string():
+    with pytest.raises(TypeError, match=r"\(8, 16\); it must be a string such as '8 16 pool"):
+        models.ConvNet(architecture=[8, 16]).init(
+            jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False
+        )
+
+
 def test_evaluation_leaves_the_state_alone_and_needs_no_key(variables):
     x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1))
     model = models.ConvNet()

@@ -110,10 +110,12 @@ def whole(data_dir, tmp_path_factory):
 def _compiled_once(monkeypatch):
     """Runs of the same config share their programs."""
 
-    def programs(config, *splits):
-        if str(config) not in PROGRAMS:
-            PROGRAMS[str(config)] = Programs(config, *splits)
-        return PROGRAMS[str(config)]
+    def programs(recipe, *splits):
+        # The learning rate is the schedule's, which has no name to compare.
+        key = f"{recipe.model} {recipe.augment} {recipe.batch_size}"
+        if key not in PROGRAMS:
+            PROGRAMS[key] = Programs(recipe, *splits)
+        return PROGRAMS[key]
 
     monkeypatch.setattr(train, "Programs", programs)
 
@@ -152,9 +154,8 @@ def stop(monkeypatch, _compiled_once):
         (files, "append", 1, 1),
         # The line is there, and its events for TensorBoard are not.
         (files, "append", 4, 2),
-        # After the last epoch, before curves.png and before summary.json.
+        # After the last epoch, before summary.json.
         (files, "replace", 4, 3),
-        (files, "replace", 5, 3),
     ],
 )
 def test_a_resumed_run_is_the_one_never_interrupted(
@@ -241,7 +242,7 @@ def test_a_second_run_at_the_same_time_is_refused_and_changes_nothing(
         save(*args)
         before = content(tmp_path)
         for flags in ({}, {"resume": True}, {"overwrite": True}):
-            with pytest.raises(UserError, match="another process is at a run in the workdir"):
+            with pytest.raises(UserError, match="another process runs in the workdir"):
                 train.train_and_evaluate(config, tmp_path, **flags)
         assert content(tmp_path) == before
 
@@ -277,6 +278,36 @@ def test_a_run_of_another_config_is_not_resumed(config, tmp_path):
     assert (tmp_path / "summary.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("_compiled_once")
+def test_a_finished_run_may_ask_for_more_epochs(whole, tmp_path):
+    """By its 'step' schedule the epochs done are those of the longer run."""
+    config, workdir = whole
+    shorter = config.copy_and_resolve_references()
+    shorter.num_epochs = 1
+    train.train_and_evaluate(shorter, tmp_path)
+    (tmp_path / "report.html").touch()
+    train.train_and_evaluate(shorter, tmp_path, resume=True)
+    assert (tmp_path / "report.html").exists()
+    train.train_and_evaluate(config, tmp_path, resume=True)
+    assert_same_run(config, workdir, tmp_path)
+    assert not (tmp_path / "report.html").exists()
+    with pytest.raises(
+        UserError, match=r"num_epochs is 1, and the run in .* has 3 epochs done"
+    ):
+        train.train_and_evaluate(shorter, tmp_path, resume=True)
+
+
+@pytest.mark.usefixtures("_compiled_once")
+def test_a_schedule_by_which_its_epochs_would_have_been_others_says_so(config, tmp_path):
+    config.schedule.kind = "cosine"
+    config.num_epochs = 1
+    train.train_and_evaluate(config, tmp_path)
+    config.num_epochs = 2
+    message = r"num_epochs was 1 and is 2 \(by this schedule a run of another length has other"
+    with pytest.raises(UserError, match=message):
+        train.train_and_evaluate(config, tmp_path, resume=True)
+
+
 def test_overwrite_starts_from_nothing(config, tmp_path):
     train.train_and_evaluate(config, tmp_path)
     with pytest.raises(UserError, match="already holds a run"):
@@ -292,10 +323,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_written(
 ):
     train_epoch = Programs.train_epoch
 
-    def poisoned(self, state, key, number, bar):
+    def poisoned(self, state, key, number, progress):
         if number == 2:
             state = state._replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params))
-        return train_epoch(self, state, key, number, bar)
+        return train_epoch(self, state, key, number, progress)
 
     monkeypatch.setattr(Programs, "train_epoch", poisoned)
     with pytest.raises(TrainingError, match=r"the loss of step 3 \(epoch 2\) is not finite"):
