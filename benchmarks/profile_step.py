@@ -23,28 +23,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.profiler import ProfileData
+from ml_collections import ConfigDict
 
+from mnist_flax import architecture, steps
 from mnist_flax import config as config_lib
-from mnist_flax import steps
 from mnist_flax.ops import compiler_options
 from mnist_flax.train import load_splits
 
 STEPS = 30
 COLUMNS = ("forward", "input gradient", "kernel gradient", "backward, both or other")
-# In the order of a step. An operation that matches none of them is in the row "other".
-ROWS = (
-    ("augmentation", r"augment"),
-    *((f"conv{i}", rf"\bconv{i}\b") for i in range(1, 7)),
-    *((f"bn{i}, ReLU" + (", pool" if i in (2, 4) else ""), rf"\bbn{i}\b") for i in range(1, 7)),
-    ("dropout, its random bits", r"dropout|threefry|random_bits"),
-    ("fc, loss", r"\bfc\b|loss|softmax"),
-    ("optimizer", r"optimizer"),
-)
 
 
-def compile_steps(config_path: Path) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
+def list_rows(line: str) -> dict[str, str]:
+    """Lists the rows of the table of a network, in the order of a step.
+
+    Args:
+      line: config.model.architecture.
+
+    Returns:
+      For each row the pattern of the operations in it. What matches none is in "other".
+    """
+    blocks = list(enumerate(architecture.parse(line), 1))
+    convs = [f"conv{i}" for i, block in blocks if block.kernel == i]
+    norms = {f"bn{i}, ReLU" + ", pool" * block.pool: f"bn{i}" for i, block in blocks}
+    return {
+        "augmentation": "augment",
+        **{name: rf"\b{name}\b" for name in convs},
+        **{row: rf"\b{name}\b" for row, name in norms.items()},
+        "dropout, its random bits": "dropout|threefry|random_bits",
+        "fc, loss": r"\bfc\b|loss|softmax",
+        "optimizer": "optimizer",
+        "other": "",
+    }
+
+
+def compile_steps(config: ConfigDict) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
     """Compiles the steps of an epoch; returns the program and its arguments up to `start`."""
-    config = config_lib.load(config_path)
     train, _ = load_splits(config)
     key = jax.random.key(config.seed)
     recipe = steps.create_recipe(config, train.size)
@@ -98,9 +112,9 @@ def busy_ms(intervals: list[tuple[float, float]]) -> float:
     return total
 
 
-def place(op_name: str) -> tuple[str, str]:
+def place(op_name: str, rows: dict[str, str]) -> tuple[str, str]:
     """Finds the row and column of an operation by the names of its scopes and layers."""
-    row = next((name for name, pattern in ROWS if re.search(pattern, op_name)), "other")
+    row = next(name for name, pattern in rows.items() if re.search(pattern, op_name))
     for column in ("input gradient", "kernel gradient"):
         if column.replace(" ", "_") in op_name:
             return row, column
@@ -109,7 +123,9 @@ def place(op_name: str) -> tuple[str, str]:
 
 def measure(config_path: Path) -> dict[str, Any]:
     """Measures the milliseconds of a step by row and column, its busy share and operations."""
-    program, arguments = compile_steps(config_path)
+    config = config_lib.load(config_path)
+    rows = list_rows(config.model.architecture)
+    program, arguments = compile_steps(config)
     text = program.as_text() or ""
     sources = dict(re.findall(r'%([\w.\-]+) = [^\n]*?op_name="([^"]*)"', text))
     intervals = op_intervals(trace(program, arguments), set(sources))
@@ -117,7 +133,7 @@ def measure(config_path: Path) -> dict[str, Any]:
     for name, runs in intervals.items():
         if "while" in name:
             continue  # The loop itself, which contains the others.
-        row, column = place(sources[name])
+        row, column = place(sources[name], rows)
         # The median: a run that the machine interrupted does not count.
         ms = statistics.median(end - begin for begin, end in runs) * len(runs) / STEPS
         columns = table.setdefault(row, dict.fromkeys(COLUMNS, 0.0))
@@ -130,7 +146,7 @@ def measure(config_path: Path) -> dict[str, Any]:
         "ms_per_step": wall / STEPS,
         "busy_share": busy_ms(every) / wall,
         "operations_per_step": len(every) / STEPS,
-        "table_ms": table,
+        "table_ms": {row: table[row] for row in rows if row in table},
     }
 
 
@@ -151,10 +167,8 @@ def main() -> None:
         f"busy {result['busy_share']:.0%}, {result['operations_per_step']:.0f} operations"
     )
     print(f"{'share of the time, %':28}" + "".join(f"{c:>26}" for c in COLUMNS))
-    for row in (*(name for name, _ in ROWS), "other"):
-        if row in table:
-            cells = "".join(f"{100 * table[row][c] / total:26.1f}" for c in COLUMNS)
-            print(f"{row:28}{cells}")
+    for row, columns in table.items():
+        print(f"{row:28}" + "".join(f"{100 * columns[c] / total:26.1f}" for c in COLUMNS))
     sums = "".join(f"{100 * sum(r[c] for r in table.values()) / total:26.1f}" for c in COLUMNS)
     print(f"{'all':28}{sums}")
 
