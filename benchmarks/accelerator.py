@@ -1,10 +1,11 @@
-"""All that is to be known of a new machine, in one go: for a GPU that is at hand for an hour.
+"""Measures all that we want to know about a new machine, such as a GPU borrowed for an hour.
 
     python benchmarks/accelerator.py --output DIR [--config FILE]
 
-Runs, each in a process of its own: the bench; the profile of a training step; in float32 and in
-bfloat16 a whole training run, with nothing compiled before, and again with all of it compiled.
-DIR gets report.json and, of each part, the log.
+It runs these parts, each in a process of its own: the bench, also of the stock network; the
+profile of a training step; a whole training run in float32 and one in bfloat16, each with an
+empty compilation cache and then again with a full one. DIR gets report.json and the log of
+each part.
 """
 
 import argparse
@@ -22,10 +23,15 @@ DTYPES = ("float32", "bfloat16")
 
 
 def run(command: list[str], log: Path, cache: Path) -> str:
-    """Runs a Python command with a compilation cache of its own; returns its stdout.
+    """Runs a Python command in a process of its own; returns its stdout.
+
+    Args:
+      command: what follows `python` on the command line.
+      log: the file for its stderr.
+      cache: the folder of its compilation cache.
 
     Raises:
-      SystemExit: it failed; its log is where the message says.
+      SystemExit: the command failed; the message names its log.
     """
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
     with log.open("w") as errors:
@@ -43,7 +49,7 @@ def run(command: list[str], log: Path, cache: Path) -> str:
 
 
 def training(config: Path, dtype: str, output: Path, *, compiled: bool) -> dict[str, Any]:
-    """A whole run: wall time of the command, and what its summary says."""
+    """Trains a whole run: the wall time of the command, and some of summary.json."""
     name = f"{dtype}-{'compiled' if compiled else 'fresh'}"
     workdir = output / f"run-{name}"
     command = ["-m", "mnist_flax.main", "--config", str(config), "--workdir", str(workdir)]
@@ -58,7 +64,7 @@ def training(config: Path, dtype: str, output: Path, *, compiled: bool) -> dict[
 def main() -> None:
     """Writes the report and prints it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--output", type=Path, required=True, help="a folder that is not there")
+    parser.add_argument("--output", type=Path, required=True, help="a folder to make")
     parser.add_argument("--config", type=Path, default=config_lib.default_path())
     options = parser.parse_args()
     output = options.output.absolute()
@@ -72,12 +78,10 @@ def main() -> None:
         (output / "report.json").write_text(json.dumps(report, indent=2))
         print(json.dumps({name: result}, indent=2), flush=True)
 
-    bench = run(["-m", "mnist_flax.bench", "--json"], output / "bench.log", output / "bench")
-    part("bench", json.loads(bench))
-    profile = run(
-        [str(here / "profile_step.py"), *config, "--json"], output / "profile.log", output / "p"
-    )
-    part("profile", json.loads(profile))
+    bench = ["-m", "mnist_flax.bench", *config, "--json", "--compare", "plain"]
+    part("bench", json.loads(run(bench, output / "bench.log", output / "bench")))
+    profile = [str(here / "profile_step.py"), *config, "--json"]
+    part("profile", json.loads(run(profile, output / "profile.log", output / "profile")))
     part(
         "training",
         [

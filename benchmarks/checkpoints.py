@@ -1,9 +1,9 @@
-"""What saving the end of each epoch costs, beside the epochs of the default config.
+"""Measures what a checkpoint costs, beside an epoch of the default config.
 
     python benchmarks/checkpoints.py [EPOCHS]
 
-Trains and tests as many epochs (5) and saves the end of each, as a run does, in a temporary
-folder where it is started: the disk is part of what is measured.
+Trains and tests that many epochs (by default 5), and saves each as a run does. The checkpoints
+go into a temporary folder in the current one, as the disk is part of what is measured.
 """
 
 import statistics
@@ -15,23 +15,18 @@ from pathlib import Path
 import jax
 
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline
 from mnist_flax.cli import compilation_cache
-from mnist_flax.parallel import sharding
 from mnist_flax.programs import Programs
 from mnist_flax.runs import checkpoints
 from mnist_flax.steps import create_recipe
+from mnist_flax.train import load_splits
 
 
 def main(count: int) -> None:
-    """Prints the seconds of `count` epochs and of their saves."""
+    """Trains `count` epochs; prints how long each took, and how long its checkpoint."""
     compilation_cache.enable()
     config = config_lib.load(config_lib.default_path())
-    mesh = sharding.make_mesh()
-    train, test = (
-        input_pipeline.load_on_devices(name, config.data_dir, config.dataset, mesh)
-        for name in (config.train_split, config.test_split)
-    )
+    train, test = load_splits(config)
     programs = Programs(create_recipe(config, train.size), train, test)
     root = jax.random.key(config.seed)
     state = programs.create(root)

@@ -1,10 +1,10 @@
-"""Draws accuracy against parameters: finished sweeps of ours, and what others published.
+"""Draws accuracy against parameters: our finished sweeps, and what others published.
 
-python benchmarks/frontier.py runs/sweep-default runs/sweep-best ... --output docs/frontier.png
+    python benchmarks/frontier.py runs/sweep-default runs/sweep-best ... --output frontier.png
 
-A point of ours is the mean of the final accuracies of a sweep's seeds, its bar their sample
-standard deviation. Those of others are the best epochs of single runs whose test accuracy was
-looked at in every epoch: more than such a network gives at the end on average.
+A point of ours is the mean of the final accuracies of a sweep's seeds; its bar is their sample
+standard deviation. A point of others is the best epoch of a single run, chosen by the test set:
+that is more than such a network reaches on average after its last epoch.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from mnist_flax.runs import files
 from mnist_flax.sweep import results
 from mnist_flax.sweep.records import LINES, SETTINGS
 
-# Parameters and best accuracy, percent, of single runs that are public. RESULTS.md has their
-# sources, and says of which the page was not found again.
+# Parameters and best accuracy (percent) of single runs that were published. RESULTS.md has the
+# sources, and says which pages are gone.
 PUBLIC = {
     697: 99.0,
     1_936: 99.1,
@@ -38,13 +38,13 @@ PUBLIC = {
 
 
 class Point(NamedTuple):
-    """A sweep.
+    """A sweep, as a point of the picture.
 
     Attributes:
-      name: its folder's.
-      params: of the network.
-      mean: of the final accuracies, percent.
-      sd: their sample standard deviation, percent.
+      name: the name of its folder.
+      params: number of the network's parameters.
+      mean: of the final accuracies, in percent.
+      sd: their sample standard deviation, in percent.
       n: number of seeds.
     """
 
@@ -56,7 +56,7 @@ class Point(NamedTuple):
 
 
 def read(folder: Path) -> Point:
-    """A point from the workdir of a sweep with one setting, at least two of its seeds done."""
+    """Reads the workdir of a sweep that has one setting, and at least two seeds done."""
     (fields,) = json.loads((folder / SETTINGS).read_text()).values()
     config = config_lib.load(config_lib.default_path())
     config.update_from_flattened_dict(fields)
@@ -68,7 +68,7 @@ def read(folder: Path) -> Point:
 
 
 def draw(points: Sequence[Point]) -> bytes:
-    """The figure, a PNG."""
+    """Draws the points; returns a PNG of 1200 x 720 pixels."""
     figure = Figure((8, 4.8), dpi=150, layout="constrained", facecolor=LIGHT.surface)
     axes = figure.subplots()
     style(axes, LIGHT)
@@ -117,7 +117,7 @@ def draw(points: Sequence[Point]) -> bytes:
 
 
 def main() -> None:
-    """Reads the sweeps, prints a line of each, writes the figure."""
+    """Reads the sweeps, prints a line for each, writes the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sweeps", type=Path, nargs="+", metavar="WORKDIR")
     parser.add_argument("--output", type=Path, required=True)

@@ -1,9 +1,9 @@
-"""Times the gradients of each convolution: XLA's own against layers.conv, in and out of a loop.
+"""Times convolutions with their gradients: XLA's own and layers.conv, alone and in a loop.
 
     python benchmarks/gradients.py
 
-Milliseconds for both gradients of one layer at batch 128, the least of several. docs/SPEED.md
-shows a result.
+Prints the milliseconds of the forward and backward pass of each layer at batch 128, the minimum
+of several. docs/SPEED.md shows a result.
 """
 
 import time
@@ -15,7 +15,7 @@ from jax import lax
 from mnist_flax.ops import compiler_options, layers
 
 BATCH, STEPS, ROUNDS = 128, 5, 7
-# Name, size of the image, input channels, features, size of the kernel.
+# Name, height and width of the image, input channels, features, height and width of the kernel.
 LAYERS = [
     ("conv1", 28, 1, 8, 3),
     ("conv2", 28, 8, 16, 3),
@@ -29,7 +29,7 @@ Conv = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def xla_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The textbook convolution, with the gradients that JAX derives."""
+    """Computes the textbook convolution, with the gradients that JAX derives."""
     dimensions = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
 
@@ -41,14 +41,14 @@ def milliseconds(
     loop: bool,
     options: compiler_options.Options,
 ) -> float:
-    """Least time of one forward and backward pass."""
+    """Times one forward and backward pass: the minimum of ROUNDS, in milliseconds."""
 
     def step(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
         y, backward = jax.vjp(conv, x, kernel)
-        # As where batch norm follows: what comes back depends on all of y, so that XLA does not
-        # compute y once for every place in which it is used.
+        # Like the batch norm that follows in the network: the gradient depends on all of y, so
+        # that XLA does not compute y anew in every place that uses it.
         dx, dkernel = backward(y - y.mean())
-        # Each pass depends on the one before it, so that none can be left out.
+        # Each pass depends on the one before it, so that XLA cannot leave one out.
         return x + 1e-9 * dx, kernel + 1e-9 * dkernel
 
     steps = STEPS if loop else 1
@@ -70,25 +70,23 @@ def milliseconds(
 
 
 def main() -> None:
-    """Prints a line a layer."""
+    """Prints a line for each layer."""
     print(f"{'':7}{'XLA, alone':>12}{'in a loop':>12}{'ours, alone':>14}{'in a loop':>12}")
     for name, size, channels, features, width in LAYERS:
         keys = jax.random.split(jax.random.key(0))
         x = jax.random.normal(keys[0], (BATCH, size, size, channels))
         kernel = 0.1 * jax.random.normal(keys[1], (width, width, channels, features))
-        # Each in its own layout, and compiled as it is by default or in a run.
+        # Each in its own layout; XLA's compiled with JAX's default options, ours as in a run.
         cases: tuple[tuple[Conv, jax.Array, compiler_options.Options], ...] = (
             (xla_conv, x, {}),
             (layers.conv, x.transpose(3, 1, 2, 0), compiler_options.for_loops()),
         )
-        figures = [
+        times = [
             milliseconds(conv, images, kernel, loop, options)
             for conv, images, options in cases
             for loop in (False, True)
         ]
-        print(
-            f"{name:7}{figures[0]:12.1f}{figures[1]:12.1f}{figures[2]:14.1f}{figures[3]:12.1f}"
-        )
+        print(f"{name:7}{times[0]:12.1f}{times[1]:12.1f}{times[2]:14.1f}{times[3]:12.1f}")
 
 
 if __name__ == "__main__":

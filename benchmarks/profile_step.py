@@ -1,12 +1,12 @@
-"""Says where the time of a training step goes, by layer, from XLA's own profiler.
+"""Shows where the time of a training step goes, by layer, with XLA's own profiler.
 
     python benchmarks/profile_step.py [--config FILE] [--json]            on a GPU
     taskset -c 0 python benchmarks/profile_step.py                        on a CPU
 
-A loop of training steps, augmentation and all, is traced as an epoch runs it. On a GPU, "busy"
-is the share of the time in which it has something to do: the rest is the launching of kernels.
-On a CPU one core has to do, as the profiler does not see what XLA hands over to other threads:
-read shares there, not milliseconds.
+It traces a loop of training steps, with augmentation, as an epoch runs them. "Busy" is the
+share of the time in which a GPU computes; in the rest, kernels are being launched. On a CPU,
+use one core, as the profiler does not see the work that XLA gives to other threads; and read
+the shares, not the milliseconds.
 """
 
 import argparse
@@ -23,36 +23,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.profiler import ProfileData
+from ml_collections import ConfigDict
 
+from mnist_flax import architecture, steps
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline, steps
 from mnist_flax.ops import compiler_options
-from mnist_flax.parallel import sharding
+from mnist_flax.train import load_splits
 
 STEPS = 30
 COLUMNS = ("forward", "input gradient", "kernel gradient", "backward, both or other")
-# In a step's order; what none of them matches is "other".
-ROWS = (
-    ("augmentation", r"augment"),
-    *((f"conv{i}", rf"\bconv{i}\b") for i in range(1, 7)),
-    *((f"bn{i}, ReLU" + (", pool" if i in (2, 4) else ""), rf"\bbn{i}\b") for i in range(1, 7)),
-    ("dropout, its random bits", r"dropout|threefry|random_bits"),
-    ("fc, loss", r"\bfc\b|loss|softmax"),
-    ("optimizer", r"optimizer"),
-)
 
 
-def compile_steps(config_path: Path) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
-    """The program of an epoch's whole steps, and its arguments but for the first and last."""
-    config = config_lib.load(config_path)
-    train = input_pipeline.load_on_devices(
-        config.train_split, config.data_dir, config.dataset, sharding.make_mesh()
-    )
+def list_rows(line: str) -> dict[str, str]:
+    """Lists the rows of the table of a network, in the order of a step.
+
+    Args:
+      line: config.model.architecture.
+
+    Returns:
+      For each row the pattern of the operations in it. What matches none is in "other".
+    """
+    blocks = list(enumerate(architecture.parse(line), 1))
+    convs = [f"conv{i}" for i, block in blocks if block.kernel == i]
+    norms = {f"bn{i}, ReLU" + ", pool" * block.pool: f"bn{i}" for i, block in blocks}
+    return {
+        "augmentation": "augment",
+        **{name: rf"\b{name}\b" for name in convs},
+        **{row: rf"\b{name}\b" for row, name in norms.items()},
+        "dropout, its random bits": "dropout|threefry|random_bits",
+        "fc, loss": r"\bfc\b|loss|softmax",
+        "optimizer": "optimizer",
+        "other": "",
+    }
+
+
+def compile_steps(config: ConfigDict) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
+    """Compiles the steps of an epoch; returns the program and its arguments up to `start`."""
+    train, _ = load_splits(config)
     key = jax.random.key(config.seed)
-    images = train.size
-    recipe = steps.create_recipe(config, images)
+    recipe = steps.create_recipe(config, train.size)
     state = steps.init_state(key, recipe)
-    begun, order, key = steps.start_epoch(state, key, jnp.int32(1), images)
+    begun, order, key = steps.start_epoch(state, key, jnp.int32(1), train.size)
     program = (
         jax.jit(partial(steps.full_steps, recipe=recipe))
         .lower(begun, train, order, key, np.int32(0), np.int32(0))
@@ -76,7 +87,7 @@ def trace(program: jax.stages.Compiled, arguments: tuple[Any, ...]) -> ProfileDa
 
 
 def op_intervals(profile: ProfileData, names: set[str]) -> dict[str, list[tuple[float, float]]]:
-    """Start and end, in milliseconds, of every run of each operation of the program."""
+    """Finds the start and end, in milliseconds, of every run of each operation."""
     planes = [p for p in profile.planes if p.name.startswith("/device:")] or profile.planes
     found: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
     for plane in planes:
@@ -93,7 +104,7 @@ def op_intervals(profile: ProfileData, names: set[str]) -> dict[str, list[tuple[
 
 
 def busy_ms(intervals: list[tuple[float, float]]) -> float:
-    """Length of the union of intervals."""
+    """Computes the length of the union of intervals."""
     total, end = 0.0, -float("inf")
     for start, stop in sorted(intervals):
         total += max(0.0, stop - max(start, end))
@@ -101,9 +112,9 @@ def busy_ms(intervals: list[tuple[float, float]]) -> float:
     return total
 
 
-def place(op_name: str) -> tuple[str, str]:
-    """Row and column of an operation, by where in the source it comes from."""
-    row = next((name for name, pattern in ROWS if re.search(pattern, op_name)), "other")
+def place(op_name: str, rows: dict[str, str]) -> tuple[str, str]:
+    """Finds the row and column of an operation by the names of its scopes and layers."""
+    row = next(name for name, pattern in rows.items() if re.search(pattern, op_name))
     for column in ("input gradient", "kernel gradient"):
         if column.replace(" ", "_") in op_name:
             return row, column
@@ -111,17 +122,19 @@ def place(op_name: str) -> tuple[str, str]:
 
 
 def measure(config_path: Path) -> dict[str, Any]:
-    """Milliseconds a step of each row and column, the busy share, and the kernels a step."""
-    program, arguments = compile_steps(config_path)
+    """Measures the milliseconds of a step by row and column, its busy share and operations."""
+    config = config_lib.load(config_path)
+    rows = list_rows(config.model.architecture)
+    program, arguments = compile_steps(config)
     text = program.as_text() or ""
     sources = dict(re.findall(r'%([\w.\-]+) = [^\n]*?op_name="([^"]*)"', text))
     intervals = op_intervals(trace(program, arguments), set(sources))
     table: dict[str, dict[str, float]] = {}
     for name, runs in intervals.items():
         if "while" in name:
-            continue  # Holds the others.
-        row, column = place(sources[name])
-        # The median, so that a moment in which the machine did something else does not count.
+            continue  # The loop itself, which contains the others.
+        row, column = place(sources[name], rows)
+        # The median: a run that the machine interrupted does not count.
         ms = statistics.median(end - begin for begin, end in runs) * len(runs) / STEPS
         columns = table.setdefault(row, dict.fromkeys(COLUMNS, 0.0))
         columns[column] += ms
@@ -133,7 +146,7 @@ def measure(config_path: Path) -> dict[str, Any]:
         "ms_per_step": wall / STEPS,
         "busy_share": busy_ms(every) / wall,
         "operations_per_step": len(every) / STEPS,
-        "table_ms": table,
+        "table_ms": {row: table[row] for row in rows if row in table},
     }
 
 
@@ -154,10 +167,8 @@ def main() -> None:
         f"busy {result['busy_share']:.0%}, {result['operations_per_step']:.0f} operations"
     )
     print(f"{'share of the time, %':28}" + "".join(f"{c:>26}" for c in COLUMNS))
-    for row in (*(name for name, _ in ROWS), "other"):
-        if row in table:
-            cells = "".join(f"{100 * table[row][c] / total:26.1f}" for c in COLUMNS)
-            print(f"{row:28}{cells}")
+    for row, columns in table.items():
+        print(f"{row:28}" + "".join(f"{100 * columns[c] / total:26.1f}" for c in COLUMNS))
     sums = "".join(f"{100 * sum(r[c] for r in table.values()) / total:26.1f}" for c in COLUMNS)
     print(f"{'all':28}{sums}")
 

@@ -1,12 +1,13 @@
-"""Times a whole run of a config, and what PyTorch takes for the assignment's recipe.
+"""Times a whole run of a config, beside the assignment's recipe in PyTorch.
 
     python benchmarks/time_to_target.py --config configs/fast.py
 
-In turns, for several rounds, so that all meet the same machine: the command `python -m
-mnist_flax.main` with an empty compilation cache and then with a full one, each from its start
-to its end, and PyTorch's epoch in either memory layout, as `python -m mnist_flax.bench
---compare torch` takes it. That epoch, in the better layout, times the epochs that PyTorch takes
-to the target, is its time: of tests and of starting it is charged nothing.
+It measures in turns, for several rounds, so that all have the same machine:
+- the command `python -m mnist_flax.main` from start to end, with an empty compilation cache and
+  then with a full one;
+- PyTorch's epoch in both memory layouts, as in `python -m mnist_flax.bench --compare torch`.
+PyTorch's time is its epoch in the better layout, times the number of epochs to the target. Its
+start and its tests are left out, in its favour.
 """
 
 import argparse
@@ -22,16 +23,16 @@ from statistics import median
 
 from mnist_flax.bench import torch_process
 
-# The assignment's log meets 99.4 % in its 15th epoch; RESULTS.md has another run's.
+# The assignment's log first meets 99.4 % in epoch 15; RESULTS.md has another run.
 PYTORCH_EPOCHS = 15
 
 
 def run_seconds(config: Path, seed: int, folder: Path) -> tuple[float, float]:
-    """Seconds of a run from the command's start to its end, and its final accuracy."""
+    """Times the command of a run from start to end; returns seconds and final accuracy."""
     workdir = folder / f"run-{time.time_ns()}"
     command = [sys.executable, "-m", "mnist_flax.main", "--config", str(config)]
     command += [f"--config.seed={seed}", "--workdir", str(workdir)]
-    # Programs that an earlier run compiled are not in here.
+    # Only the runs of one round share this cache.
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(folder / "programs")}
     begin = time.perf_counter()
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
@@ -41,7 +42,7 @@ def run_seconds(config: Path, seed: int, folder: Path) -> tuple[float, float]:
 
 
 def table(seconds: Mapping[str, list[float]]) -> list[str]:
-    """A line for each thing that was timed, and for how many times faster a run is."""
+    """Makes a line for each time, and two for how many times as fast a run is."""
     ends = {name: (min(times), median(times)) for name, times in seconds.items()}
     lines = [f"{name:<34}{least:>8.1f}{mid:>8.1f} s" for name, (least, mid) in ends.items()]
     epochs = [ends[f"PyTorch's epoch, {layout}"] for layout in torch_process.LAYOUTS]
@@ -53,11 +54,11 @@ def table(seconds: Mapping[str, list[float]]) -> list[str]:
 
 
 def main() -> None:
-    """Prints the table and the accuracy of every seed."""
+    """Measures; prints the table and the accuracy of every seed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--torch_python", default=sys.executable)
+    parser.add_argument("--torch-python", "--torch_python", default=sys.executable)
     arguments = parser.parse_args()
     seconds: dict[str, list[float]] = {}
     accuracies = []

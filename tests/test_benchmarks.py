@@ -1,4 +1,4 @@
-"""The scripts in benchmarks/: that they run, and that they count what they say."""
+"""Tests the scripts in benchmarks/: that they run, and that they count what they say."""
 
 import contextlib
 import importlib.util
@@ -11,6 +11,7 @@ from types import ModuleType
 import jax
 import pytest
 
+from mnist_flax import architecture
 from mnist_flax import config as config_lib
 from mnist_flax.bench import torch_process
 from mnist_flax.sweep import records
@@ -75,7 +76,15 @@ def test_busy_time_is_the_length_of_a_union():
     ],
 )
 def test_an_operation_has_its_place(op_name, row, column):
-    assert script("profile_step").place(op_name) == (row, column)
+    profile_step = script("profile_step")
+    rows = profile_step.list_rows(architecture.DEFAULT)
+    assert profile_step.place(op_name, rows) == (row, column)
+
+
+def test_rows_of_a_network_that_uses_a_kernel_again():
+    rows = list(script("profile_step").list_rows("8 8 same pool 16"))
+    layers = [*("conv1", "conv2", "conv4"), *("bn1, ReLU", "bn2, ReLU", "bn3, ReLU, pool")]
+    assert rows[:8] == ["augmentation", *layers, "bn4, ReLU"]
 
 
 def test_the_profile_accounts_for_a_step(small_config):
@@ -131,7 +140,7 @@ def test_a_part_that_fails_ends_it_and_says_where_to_look(tmp_path):
         script("accelerator").run(
             ["-m", "mnist_flax.main", "--no_such_flag"], tmp_path / "x.log", tmp_path
         )
-    assert "no_such_flag" in (tmp_path / "x.log").read_text()
+    assert "unknown flag --no-such-flag" in (tmp_path / "x.log").read_text()
 
 
 def test_bytes_of_collective_operations():
@@ -185,7 +194,7 @@ def test_frontier(tmp_path, monkeypatch, capsys):
     config = config_lib.load(config_lib.default_path())
     sweep = tmp_path / "a sweep"
     sweep.mkdir()
-    records.begin(sweep, [""], [config])
+    records.begin(sweep, [("", config)])
     keys = ("setting", "seed", "epochs", "test_accuracy", "diverged_at", "final_test_accuracy")
     with (sweep / records.LINES).open("w") as file:
         for seed, final in enumerate((0.991, 0.993)):

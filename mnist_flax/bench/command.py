@@ -1,13 +1,13 @@
-"""Measures what a training run costs on this machine; compares it with PyTorch if asked to.
+"""Measures what a training run costs on this machine, beside stock Flax or PyTorch if asked to.
 
 Examples:
   python -m mnist_flax.bench
-  python -m mnist_flax.bench --json
-  python -m mnist_flax.bench --compare torch
+  python -m mnist_flax.bench --config configs/fast.py --config.model.dtype=bfloat16 --json
+  python -m mnist_flax.bench --compare plain --compare torch
 
-Of the default config, or of the one that --config and --config.KEY=VALUE name. Everything is
-measured once a round, in turns, for several rounds: read the minimum, and the median beside
-it; where the two are far apart, the machine was busy.
+It measures the default config, or the one that --config and --config.KEY=VALUE name. It takes
+all times once a round, in turns, for several rounds. Read the minimum, and the median beside
+it: where the two are far apart, the machine was busy.
 
 import          all that a training run imports before its first step
 data            reading both splits, once they are prepared
@@ -20,14 +20,21 @@ step            a training step on fixed batches on the device, dropout on, not 
 step alone      the same, dispatched alone
 augmentation    gathering, augmenting and normalizing images
 epoch           the training of an epoch: its order, augmentation, steps and metrics
-GFLOP/s         what the matrix products of a step make of its minimum, beside those of one
-                large float32 matrix product
+GFLOP/s         the matrix products of a step by the time of a step, beside those of one large
+                matrix product of the config's dtype
 peak memory     up to the end of the first epoch
 
-PyTorch, with --compare torch: the same recipe in its own process, in turns with this one, in
-eager mode in both memory layouts (contiguous, channels_last); the better one counts. Its step
-is a single step on a fixed batch; its epoch the first 50 steps with torchvision's transforms
-on PIL images, num_workers=0, scaled to a whole epoch.
+--compare plain measures the assignment's network in stock Linen (mnist_flax/plain.py) in the
+same loop, with JAX's default compiler options. On CPU a step of it takes over a second in a
+loop: the loop has 2 steps, and is timed twice a round.
+
+--compare torch measures the assignment's recipe in PyTorch, in its own process, in eager mode
+and in both memory layouts (contiguous, channels_last); the better one counts. Its step is a
+single step on a fixed batch. Its epoch is the first 50 steps, with torchvision's transforms on
+PIL images and num_workers=0, scaled to a whole epoch.
+
+Both are the assignment's: if the config asks for other work, a line names the fields that
+differ.
 
 Exit status: 0 if it finished, 2 for bad input, 130 for Ctrl-C, 1 for any other failure.
 """
@@ -48,37 +55,46 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import mnist_flax
-from mnist_flax.bench import torch_process
-from mnist_flax.bench.torch_process import LAYOUTS, host_threads
+from mnist_flax import config as config_lib
+from mnist_flax.bench import results, torch_process
+from mnist_flax.bench.torch_process import host_threads
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import UserError
 
+# The fields, or groups of fields, that change the work of a step or an epoch here, but not that
+# of what is compared with.
+_NOT_FOLLOWED = {
+    "plain": ("model.architecture", "model.dtype"),
+    "torch": ("train_split", "batch_size", "optimizer", "model", "augment"),
+}
+
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command.
-
-    Args:
-      argv: the command line without the name of the program.
-
-    Returns:
-      The exit status.
-    """
+    """Runs the command with the arguments `argv`; returns its exit status."""
     return exit_status.run(argv, __doc__, _add_flags, _run)
 
 
 def _run(args: argparse.Namespace) -> None:
     if args.rounds < 1:
         raise UserError(f"--rounds is {args.rounds}; it must be at least 1")
-    torch_python = args.torch_python if args.compare else None
-    figures = measure(args.config, rounds=args.rounds, torch_python=torch_python)
-    print(json.dumps(figures) if args.json else table(figures))
+    measured = measure(
+        args.config,
+        rounds=args.rounds,
+        plain="plain" in args.compare,
+        torch_python=args.torch_python if "torch" in args.compare else None,
+    )
+    print(json.dumps(measured) if args.json else results.table(measured))
 
 
 def _add_flags(parser: arguments.Parser) -> None:
     parser.add_config()
     parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
     parser.add_argument(
-        "--compare", choices=["torch"], help="measure PyTorch as well, in turns"
+        "--compare",
+        choices=list(_NOT_FOLLOWED),
+        action="append",
+        default=[],
+        help="measure stock Linen or PyTorch as well, in turns; may be given twice",
     )
     parser.add_argument(
         "--torch-python",
@@ -92,35 +108,36 @@ def _add_flags(parser: arguments.Parser) -> None:
 
 
 def measure(
-    config: ConfigDict, *, rounds: int, torch_python: str | None = None
+    config: ConfigDict, *, rounds: int, plain: bool = False, torch_python: str | None = None
 ) -> dict[str, Any]:
     """Measures a training run on the default device.
 
-    To be called once, in a process that has not imported JAX: the imports are timed, and the
-    compilation cache is moved.
+    It is to be called once, in a process that has not imported JAX: it times the imports, and
+    moves the compilation cache.
 
     Args:
-      config: what to run; num_epochs is not used.
-      rounds: how often everything is measured.
-      torch_python: the interpreter to run PyTorch with; None: no comparison.
+      config: what to measure; num_epochs is not used.
+      rounds: how often to take each time.
+      plain: whether to measure the stock network, too.
+      torch_python: the interpreter that runs PyTorch; None: no comparison with it.
 
     Returns:
-      The figures by name, in the units of their names, ready for JSON.
+      The results by name, in the units of their names, ready for JSON.
 
     Raises:
-      UserError: the data cannot be read; PyTorch is to be compared with and cannot be used.
+      UserError: the data, or PyTorch, cannot be used.
       TrainingError: the process that runs PyTorch ended before its work was done.
     """
-    figures: dict[str, Any] = {"load_average": os.getloadavg()[0]}
-    figures["import_seconds"] = _seconds(_import)
+    measured: dict[str, Any] = {"load_average": os.getloadavg()[0]}
+    measured["import_seconds"] = _seconds(_import)
     import jax
 
     from mnist_flax.bench import measurements
     from mnist_flax.cli import compilation_cache
 
-    figures["device_seconds"] = _seconds(jax.devices)
+    measured["device_seconds"] = _seconds(jax.devices)
     device = jax.devices()[0]
-    figures |= {
+    measured |= {
         "mnist_flax_version": mnist_flax.__version__,
         "jax_version": jax.__version__,
         "backend": device.platform,
@@ -128,30 +145,38 @@ def measure(
         "threads": host_threads(),
         "rounds": rounds,
         "batch_size": config.batch_size,
+        "dtype": config.model.dtype,
+        "config": config.to_dict(),
     }
     samples: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as cache, contextlib.ExitStack() as stack:
         torch = torch_process.Torch({}, {}, {})
         if torch_python:
             torch = stack.enter_context(torch_process.start(torch_python, device.platform))
-            figures |= torch.versions
+            measured |= torch.versions | {"torch_differs_in": differs_in(config, "torch")}
         jax.config.update("jax_compilation_cache_dir", cache)
         compilation_cache.enable()
         ours = measurements.Measurements(config)
         works = {
             "epoch_seconds": ours.epoch_seconds,
             **torch.epochs,
-            "step_ms": ours.step_ms,
+            "step_ms": ours.step.in_loop_ms,
             **torch.steps,
-            "step_alone_ms": ours.step_alone_ms,
+            "step_alone_ms": ours.step.alone_ms,
             "augmentation_batch_ms": ours.augmentation_ms,
             "matmul_ms": ours.matmul_ms,
         }
+        if plain:
+            measured["plain_differs_in"] = differs_in(config, "plain")
+            works["plain_step_ms"] = ours.plain_step.in_loop_ms
+            works["plain_step_alone_ms"] = ours.plain_step.alone_ms
         for number in range(1, rounds + 1):
             print(f"round {number} of {rounds}", file=sys.stderr)
             for name, work in works.items():
                 samples[name] += work()
-        figures |= {
+        measured |= {
+            "params": ours.params,
+            "train_images": ours.train_images,
             "data_seconds": ours.data_seconds,
             "compile_seconds": ours.compile_seconds,
             "compile_cached_seconds": ours.compile_again(),
@@ -160,9 +185,25 @@ def measure(
             "matmul_gflop": ours.matmul_flops / 1e9,
         }
     for name, values in samples.items():
-        figures[f"{name}_min"] = min(values)
-        figures[f"{name}_median"] = statistics.median(values)
-    return figures | _derived(figures)
+        measured[f"{name}_min"] = min(values)
+        measured[f"{name}_median"] = statistics.median(values)
+    return measured | results.derive(measured)
+
+
+def differs_in(config: ConfigDict, other: str) -> list[str]:
+    """Lists the fields by which a config asks for other work than what it is compared with.
+
+    Args:
+      config: a valid config.
+      other: 'plain' or 'torch'.
+    """
+    default = config_lib.flatten(config_lib.load(config_lib.default_path()))
+    return [
+        key
+        for key, value in config_lib.flatten(config).items()
+        if value != default[key]
+        and any(key == name or key.startswith(f"{name}.") for name in _NOT_FOLLOWED[other])
+    ]
 
 
 def _import() -> None:
@@ -175,86 +216,3 @@ def _seconds(call: Callable[[], object]) -> float:
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin
-
-
-def _derived(figures: dict[str, Any]) -> dict[str, Any]:
-    """Rates and ratios, from minimum and median; of PyTorch the better layout counts."""
-    more: dict[str, Any] = {}
-    for time_end, rate_end in (("min", "max"), ("median", "median")):
-        batch_ms = figures[f"augmentation_batch_ms_{time_end}"]
-        more[f"augmentation_images_per_second_{rate_end}"] = (
-            1e3 * figures["batch_size"] / batch_ms
-        )
-        for name in ("step", "matmul"):
-            rate = 1e3 * figures[f"{name}_gflop"] / figures[f"{name}_ms_{time_end}"]
-            more[f"{name}_gflop_per_second_{rate_end}"] = rate
-        for name in ("step_ms", "epoch_seconds") if "torch_version" in figures else ():
-            layouts = [figures[f"torch_{layout}_{name}_{time_end}"] for layout in LAYOUTS]
-            more[f"torch_{name}_{time_end}"] = min(layouts)
-            more[f"ratio_{name}_{time_end}"] = figures[f"{name}_{time_end}"] / min(layouts)
-    return more
-
-
-def table(figures: dict[str, Any]) -> str:
-    """The figures of `measure`, for people."""
-
-    def line(label: str, *cells: str) -> str:
-        return f"{label:<26}" + "".join(f"{cell:>16}" for cell in cells)
-
-    def cell(name: str, unit: str) -> str:
-        value = figures[name]
-        return (f"{value:,.0f}" if value >= 100 else f"{value:.3g}") + unit
-
-    def pair(label: str, name: str, unit: str, best: str = "min") -> str:
-        return line(label, *(cell(f"{name}_{end}", unit) for end in (best, "median")))
-
-    f = figures
-    lines = [
-        f"mnist_flax {f['mnist_flax_version']}, jax {f['jax_version']}, {f['backend']} "
-        f"({f['device']}), {f['threads']} threads on the host",
-        f"batch {f['batch_size']}, rounds: {f['rounds']}, load average {f['load_average']:.2f} "
-        "at the start",
-        "",
-        line("import", cell("import_seconds", " s")),
-        line("device", cell("device_seconds", " s")),
-        line("data", cell("data_seconds", " s")),
-        line("compile", cell("compile_seconds", " s")),
-        line("compile, from the cache", cell("compile_cached_seconds", " s")),
-        line("peak memory", cell("peak_host_mb", " MB")),
-        *(
-            [line("  of the device", cell("peak_device_mb", " MB"))]
-            if f["peak_device_mb"]
-            else []
-        ),
-        "",
-        line("", "best", "median"),
-        pair("step", "step_ms", " ms"),
-        pair("step alone", "step_alone_ms", " ms"),
-        pair("augmentation, images/s", "augmentation_images_per_second", "", "max"),
-        pair("epoch", "epoch_seconds", " s"),
-        pair("GFLOP/s of a step", "step_gflop_per_second", "", "max"),
-        pair("  of a matrix product", "matmul_gflop_per_second", "", "max"),
-    ]
-    if "torch_version" in f:
-        lines += [
-            "",
-            f"PyTorch {f['torch_version']}, torchvision {f['torchvision_version']}, "
-            f"{f['torch_device']}, {f['torch_threads']} threads",
-            "",
-            line("", "mnist_flax", "PyTorch", "ratio"),
-        ]
-        for label, name, unit in (("step", "step_ms", " ms"), ("epoch", "epoch_seconds", " s")):
-            for end in ("min", "median"):
-                both = cell(f"{name}_{end}", unit), cell(f"torch_{name}_{end}", unit)
-                ratio = f"{f[f'ratio_{name}_{end}']:.2f}"
-                lines.append(line(f"{label}, {end}", *both, ratio))
-        lines += ["", line("PyTorch by layout", "best", "median")]
-        lines += [
-            pair(f"{label}, {layout}", f"torch_{layout}_{name}", unit)
-            for label, name, unit in (
-                ("step", "step_ms", " ms"),
-                ("epoch", "epoch_seconds", " s"),
-            )
-            for layout in LAYOUTS
-        ]
-    return "\n".join(text.rstrip() for text in lines)

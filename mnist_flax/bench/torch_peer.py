@@ -1,15 +1,15 @@
-"""The assignment's recipe in PyTorch, for `bench --compare torch` to measure against.
+"""Runs the assignment's recipe in PyTorch, for `bench --compare torch` to measure.
 
-A process of its own, so that the thread pools of the two frameworks never mix, and so that it
-can run in another environment: it imports nothing of this package, and no part of this package
-imports it. bench.py starts it and asks for a piece of work whenever it is idle itself:
+It runs in a process of its own, so that the thread pools of the two frameworks never mix, and
+so that it can have another environment: it imports nothing of this package, and no part of this
+package imports it. torch_process.py starts it, and asks for a piece of work at a time:
 
-    bench.py writes a line to stdin        and reads one from stdout
-    (nothing, at the start)                {"torch_version": "2.13.0", ...}
-    ["steps", "contiguous", 50]            milliseconds of 50 steps: [31.2, ...]
-    ["epoch", "channels_last", 50]         seconds of an epoch, by its first 50 steps: [35.7]
+    torch_process.py writes to stdin    and reads from stdout, a line each
+    (nothing, at the start)             {"torch_version": "2.13.0", ...}
+    ["steps", "contiguous", 50]         milliseconds of 50 steps: [31.2, ...]
+    ["epoch", "channels_last", 50]      seconds of an epoch, by its first 50 steps: [35.7]
 
-The end of stdin ends it. What PyTorch lacks is answered with {"error": ...} at the start.
+The end of stdin ends it. If PyTorch cannot be used, the first line is {"error": ...}.
 """
 
 import argparse
@@ -26,10 +26,10 @@ BATCH = 128
 
 
 class Peer:
-    """The network, its optimizer and its data, once for each memory layout."""
+    """Holds the network and its optimizer, once for each memory layout, and the data."""
 
     def __init__(self, torch: Any, torchvision: Any, device: str) -> None:
-        """Builds everything, on the device 'cpu' or 'cuda'."""
+        """Builds everything on a device, 'cpu' or 'cuda'."""
         self._torch, self._device = torch, device
         self._layouts = {
             "contiguous": torch.contiguous_format,
@@ -59,7 +59,7 @@ class Peer:
             self._torch.cuda.synchronize()
 
     def steps(self, layout: str, count: int) -> list[float]:
-        """Milliseconds of each of `count` training steps on one fixed batch, not augmented."""
+        """Times `count` training steps on one fixed batch, not augmented, in milliseconds."""
         x = self._torch.randn(BATCH, 1, 28, 28)
         x = x.to(self._device, memory_format=self._layouts[layout])
         y = self._torch.randint(0, 10, (BATCH,), device=self._device)
@@ -73,7 +73,7 @@ class Peer:
         return milliseconds[5:]  # The first ones warm up.
 
     def epoch(self, layout: str, count: int) -> list[float]:
-        """Seconds of the training of an epoch, scaled from its first `count` steps."""
+        """Times the first `count` steps of an epoch, in seconds scaled to the whole epoch."""
         begin = time.perf_counter()
         correct = images = 0
         for _, (x, y) in zip(range(count), self._loader, strict=False):
@@ -85,7 +85,7 @@ class Peer:
 
 
 def _network(nn: Any) -> Any:
-    """The assignment's network."""
+    """Builds the assignment's network."""
 
     def block(inputs: int, outputs: int, size: int = 3) -> list[Any]:
         conv = nn.Conv2d(inputs, outputs, size, padding=size // 2)
@@ -103,7 +103,7 @@ def _network(nn: Any) -> Any:
 
 
 def _transform(transforms: Any) -> Any:
-    """The assignment's augmentations of a PIL image, and its normalization."""
+    """Builds the assignment's augmentations of a PIL image, and its normalization."""
     return transforms.Compose(
         [
             transforms.RandomApply([transforms.CenterCrop(22)], p=0.1),
@@ -118,7 +118,7 @@ def _transform(transforms: Any) -> Any:
 
 
 class _Images:
-    """MNIST's training images, each transformed when it is asked for, and their labels."""
+    """MNIST's training set, whose images are transformed when they are read."""
 
     def __init__(self, transform: Any) -> None:
         folder = Path(__file__).parents[1] / "datasets" / "mnist"
@@ -135,21 +135,21 @@ class _Images:
 
 
 def _read(path: Path, header: int) -> Any:
-    """The bytes of an IDX file after its header: a NumPy array uint8[N]."""
+    """Reads the bytes of an IDX file after its header: a NumPy array uint8[N]."""
     numpy: Any = importlib.import_module("numpy")
     with gzip.open(path) as file:
         return numpy.frombuffer(file.read(), "uint8", offset=header)
 
 
 def _import_torchvision(torch: Any) -> tuple[Any, Any]:
-    """Imports torchvision; returns it and what must live as long as it is used."""
+    """Imports torchvision; returns it, and an object to keep for as long as it is used."""
     try:
         return importlib.import_module("torchvision"), None
     except RuntimeError as error:
         if "torchvision::nms does not exist" not in str(error):
             raise
-    # A wheel of torchvision made for CUDA, beside a torch for CPU: its compiled operators do
-    # not load, and its import stumbles over the missing names of two that no transform uses.
+    # torchvision was built for CUDA and torch for CPU: the compiled operators do not load, and
+    # the import fails for two missing names that no transform uses.
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
     args = parser.parse_args()
-    # Ctrl-C goes to both processes; the one that started this one answers it, and ends this.
+    # Ctrl-C reaches both processes; the one that started this one handles it, and ends this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         torch: Any = importlib.import_module("torch")

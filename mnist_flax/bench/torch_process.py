@@ -1,6 +1,6 @@
-"""Starts torch_peer.py for bench.py, and asks it for work.
+"""Starts torch_peer.py, and asks it for work.
 
-The text at the head of torch_peer.py says what goes back and forth.
+The docstring of torch_peer.py describes the messages between the two.
 """
 
 import contextlib
@@ -15,14 +15,20 @@ from typing import Any, NamedTuple
 
 from mnist_flax.errors import TrainingError, UserError
 
-# The memory layouts PyTorch is measured in.
+# The memory layouts that PyTorch is measured in.
 LAYOUTS = ("contiguous", "channels_last")
-# Steps at a time: a few seconds of them, as long as ours take.
+# Steps at a time: some seconds, about as long as ours take in a round.
 STEPS = 50
 
 
 class Torch(NamedTuple):
-    """PyTorch in another process: its versions, and the work it does when it is called."""
+    """PyTorch in another process.
+
+    Attributes:
+      versions: what the process says at its start, ready for JSON.
+      epochs: by the name of the result, a function that measures epochs, in seconds.
+      steps: by the name of the result, a function that measures steps, in milliseconds.
+    """
 
     versions: dict[str, Any]
     epochs: Mapping[str, Callable[[], list[float]]]
@@ -31,39 +37,31 @@ class Torch(NamedTuple):
 
 @contextlib.contextmanager
 def start(python: str, platform: str) -> Iterator[Torch]:
-    """Starts torch_peer.py, and ends it.
+    """Starts torch_peer.py; ends it when the context ends.
 
     Args:
-      python: the interpreter to run it.
-      platform: JAX's: PyTorch gets the GPU if JAX has one.
+      python: the interpreter that runs it.
+      platform: JAX's; PyTorch gets the GPU if it is 'gpu', and the CPU otherwise.
 
     Raises:
       UserError: the interpreter cannot be started, or has no torch or no torchvision.
-      TrainingError: the process ended before its work was done; raised by the work.
+      TrainingError: by the functions: the process ended before its work was done.
     """
     device = "cuda" if platform == "gpu" else "cpu"
     script = str(Path(__file__).with_name("torch_peer.py"))
-    command = [
-        python,
-        "-W",
-        "ignore",
-        script,
-        "--threads",
-        str(host_threads()),
-        "--device",
-        device,
-    ]
+    command = [python, "-W", "ignore", script]
+    command += ["--threads", str(host_threads()), "--device", device]
     try:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # The modules beside the script are not to be found under their bare names.
+            # Modules beside the script must not be found under their bare names.
             env={**os.environ, "PYTHONSAFEPATH": "1"},
         )
     except OSError as error:
-        raise UserError(f"--torch_python: {python}: {error.strerror}") from error
+        raise UserError(f"--torch-python: {python}: {error.strerror}") from error
     assert process.stdin
     assert process.stdout
     requests, answers = process.stdin, process.stdout
@@ -80,11 +78,11 @@ def start(python: str, platform: str) -> Iterator[Torch]:
         try:
             versions = json.loads(answers.readline())
         except ValueError as error:
-            raise UserError(f"--torch_python: {python} cannot run {script}") from error
+            raise UserError(f"--torch-python: {python} cannot run {script}") from error
         if "error" in versions:
             raise UserError(
                 f"--compare torch: {python}: {versions['error']}; `pip install torch "
-                "torchvision` there, or name a Python that has them with --torch_python"
+                "torchvision` there, or name a Python that has them with --torch-python"
             )
         epochs = {f"torch_{x}_epoch_seconds": partial(work, "epoch", x) for x in LAYOUTS}
         steps = {f"torch_{x}_step_ms": partial(work, "steps", x) for x in LAYOUTS}
@@ -98,7 +96,7 @@ def start(python: str, platform: str) -> Iterator[Torch]:
 
 
 def host_threads() -> int:
-    """CPU cores this process may use: as many threads as XLA has, and PyTorch is given."""
+    """Counts the CPU cores this process may use: XLA has, and PyTorch gets, as many threads."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

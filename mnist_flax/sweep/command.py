@@ -5,22 +5,23 @@ Examples:
   python -m mnist_flax.sweep --seeds 3 --grid learning_rate=1e-3,3e-3 --workdir runs/rates
   python -m mnist_flax.sweep --seeds 10 --config.num_epochs=4
 
-What it prints, of the accuracy after the last epoch, never of the best: n, mean ± sd (of the
-sample), min, max, the 95 % interval of the mean (Student's t); the share of the seeds that met
-the target before the last epoch; the first epoch at the target of each seed.
+It prints a table with a row for each setting, about the accuracy after the last epoch, never
+about the best one: n, mean ± sd (of the sample), min, max, the 95 % interval of the mean
+(Student's t), the share of the seeds that met the target before the last epoch, and the first
+epoch at the target of each seed.
 
-Seeds are config.seed, config.seed + 1, ... Each --grid FIELD=VALUE,VALUE,... is tried with all
-seeds, in every combination. To choose by it, keep the test set out of it:
+The seeds are config.seed, config.seed + 1, ... Each --grid FIELD=VALUE,VALUE,... is tried with
+all seeds, in every combination. To choose a setting, keep the test set out of it:
   --config.train_split='train[:55000]' --config.test_split='train[55000:]'
 
-A seed whose loss stops being finite has diverged: the others go on, and the figures are of
-those that came to their end; the table says how many did not.
+A seed whose loss stops being finite has diverged. The other seeds are still trained, and the
+statistics are of those; the table says how many diverged.
 
-The workdir gets sweep.jsonl, a line a seed with its whole curve; sweep.png, every seed's curve
-and the band of mean ± sd; sweep.json, the config and the grid. The same command with the same
-workdir goes on after the seeds that are in sweep.jsonl.
-Exit status: 0 if all seeds were trained to their end, 1 if some diverged or something else
-failed, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM.
+The workdir gets sweep.jsonl, a line for each seed with its whole curve; sweep.png, every seed's
+curve and the band of mean ± sd; sweep.json, the config and the grid. The same command with the
+same workdir resumes: it trains the seeds that sweep.jsonl does not have yet.
+Exit status: 0 if every seed finished, 1 if some diverged or something else failed, 2 for bad
+input, 130 for Ctrl-C, 143 for SIGTERM.
 """
 
 import argparse
@@ -45,14 +46,7 @@ PICTURE = "sweep.png"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command.
-
-    Args:
-      argv: the command line without the name of the program.
-
-    Returns:
-      The exit status.
-    """
+    """Runs the command with the arguments `argv`; returns its exit status."""
     return exit_status.run(argv, __doc__, _add_flags, _sweep)
 
 
@@ -61,54 +55,75 @@ def _sweep(args: argparse.Namespace) -> None:
         value = getattr(args, flag)
         if value is not None and value < 1:
             raise UserError(f"--{flag} is {value}; it must be at least 1")
-    points = _points(args.config, args.grid)
-    for config in points:
+    settings = _settings(args.config, args.grid)
+    for _, config in settings:
         _check_data(config)
     workdir = args.workdir or workdirs.make_fresh(Path("runs"), "sweep-")
     with (
         stopping.at_once(partial(_last_line, workdir), files.in_one_piece),
         workdirs.hold(workdir, may_hold_a_run=False),
     ):
-        names = [_name(config, args.grid) for config in points]
-        lines = records.begin(workdir, names, points)
+        lines = records.begin(workdir, settings)
         print(f"Workdir: {workdir}", flush=True)
-        for name, config in zip(names, points, strict=True):
+        seeds = range(args.config.seed, args.config.seed + args.seeds)
+        for name, config in settings:
             done = {line["seed"] for line in lines if line["setting"] == name}
-            seeds = [config.seed + i for i in range(args.seeds)]
-            for line in _train(
-                config, name, [s for s in seeds if s not in done], args.parallel
-            ):
+            todo = [seed for seed in seeds if seed not in done]
+            for line in _train(config, name, todo, args.parallel):
                 with files.in_one_piece:
                     files.append(workdir / LINES, writers.to_json(line))
                 lines.append(line)
-                print(records.shown(line), flush=True)
-        last = points[0].seed + args.seeds
-        asked = [line for line in lines if points[0].seed <= line["seed"] < last]
-        _finish(workdir, names, asked, points[0].target_accuracy)
+                print(records.describe(line), flush=True)
+        asked = [line for line in lines if line["seed"] in seeds]
+        groups = {
+            name or "the config": [line for line in asked if line["setting"] == name]
+            for name, _ in settings
+        }
+        _finish(workdir, groups, settings[0][1].target_accuracy)
 
 
-def _points(config: ConfigDict, grid: list[str]) -> list[ConfigDict]:
-    """The configs of a grid, in every combination.
+def _settings(config: ConfigDict, grid: list[str]) -> list[tuple[str, ConfigDict]]:
+    """Combines the values of a grid in every way.
+
+    Args:
+      config: what the settings have in common.
+      grid: texts such as 'learning_rate=1e-3,3e-3'.
+
+    Returns:
+      The name of each setting, such as 'learning_rate=0.003 batch_size=64', and its config.
+      Without a grid there is one setting, whose name is ''.
 
     Raises:
-      UserError: a part of the grid is malformed, or no field of a config.
+      UserError: a part of the grid is malformed, or does not fit a config.
     """
-    axes = []
+    axes = {}
     for part in grid:
         match = re.fullmatch(r"([\w.]+)=(.+)", part)
         if not match:
             raise UserError(f"--grid {part} is not FIELD=VALUE,VALUE,...")
-        config_lib.check_known(match[1])
-        if match[1] == "seed":
+        field, values = match.groups()
+        config_lib.check_known(field)
+        if field == "seed":
             raise UserError("--grid cannot vary the seed; --seeds says how many there are")
-        axes.append([(match[1], value) for value in match[2].split(",")])
-    if len({axis[0][0] for axis in axes}) < len(axes):
-        raise UserError("--grid has a field twice; name all its values in one")
-    return [config_lib.override(config, dict(point)) for point in itertools.product(*axes)]
+        if field in axes:
+            raise UserError(f"--grid has {field} twice; name all its values in one")
+        axes[field] = values.split(",")
+    settings = []
+    for values in itertools.product(*axes.values()):
+        setting = config_lib.override(config, dict(zip(axes, values, strict=True)))
+        fields = config_lib.flatten(setting)
+        settings.append((" ".join(f"{field}={fields[field]}" for field in axes), setting))
+    return settings
 
 
 def _check_data(config: ConfigDict) -> None:
-    """Raises UserError if a config's splits cannot be used; prepares the data if need be."""
+    """Checks that the splits of a config can be used, and prepares the data if need be.
+
+    Nothing is read into memory: `train.load_splits` does that when a setting's turn has come.
+
+    Raises:
+      UserError: a split cannot be used, or the batch size does not fit it.
+    """
     # They take a second to import: bad input of other kinds has had its answer by now.
     from mnist_flax import input_pipeline
     from mnist_flax.parallel import sharding
@@ -122,45 +137,35 @@ def _check_data(config: ConfigDict) -> None:
     sharding.check_divisible(config.batch_size, source.size)
 
 
-def _name(config: ConfigDict, grid: list[str]) -> str:
-    """What tells a setting from the others of a grid: 'learning_rate=0.003'."""
-    fields = config_lib.flatten(config)
-    keys = [part.partition("=")[0] for part in grid]
-    return " ".join(f"{key}={fields[key]}" for key in keys)
-
-
 def _train(
     config: ConfigDict, name: str, todo: list[int], parallel: int | None
 ) -> Iterator[dict[str, Any]]:
-    """Trains seeds of a config, and gives the line of each as it is done."""
+    """Trains seeds of a config, and yields the line of each as soon as it is done."""
     if not todo:
         return
     import jax
 
-    from mnist_flax import input_pipeline
     from mnist_flax.cli import compilation_cache
-    from mnist_flax.parallel import sharding
+    from mnist_flax.steps import create_recipe
     from mnist_flax.sweep import seeds
+    from mnist_flax.train import load_splits
 
     compilation_cache.enable()
-    mesh = sharding.make_mesh()
-    train, test = (
-        input_pipeline.load_on_devices(config[key], config.data_dir, config.dataset, mesh)
-        for key in ("train_split", "test_split")
-    )
+    train, test = load_splits(config)
+    recipe = create_recipe(config, train.size)
     if parallel is None:
-        parallel = seeds.most_at_once(config, train, test, len(todo))
+        parallel = seeds.most_at_once(recipe, train, test, len(todo))
     parallel = min(parallel, len(todo))
-    programs = seeds.SeedPrograms(config, train, test, parallel)
+    programs = seeds.SeedPrograms(recipe, train, test, parallel)
     for i in range(0, len(todo), parallel):
         some = todo[i : i + parallel]
-        outcomes, seconds = programs.train(some)
+        outcomes, seconds = programs.train(some, config.num_epochs)
         for seed, outcome in zip(some, outcomes, strict=True):
             yield {
                 "setting": name,
                 "seed": seed,
                 "epochs": config.num_epochs,
-                **records.figures(outcome, test.size, config.target_accuracy),
+                **records.scores(outcome, test.size, config.target_accuracy),
                 "seconds": seconds / len(some),
                 "parallel": parallel,
                 **outcome.curves._asdict(),
@@ -171,32 +176,41 @@ def _train(
             }
 
 
-def _finish(
-    workdir: Path, names: list[str], lines: list[dict[str, Any]], target: float
-) -> None:
-    """Prints the table and draws the picture."""
+def _finish(workdir: Path, groups: dict[str, list[dict[str, Any]]], target: float) -> None:
+    """Draws the picture and prints the table.
+
+    Args:
+      workdir: the folder of the sweep.
+      groups: the lines of sweep.jsonl by the name of their setting.
+      target: config.target_accuracy.
+
+    Raises:
+      TrainingError: some seeds diverged.
+    """
     # SciPy and Matplotlib take a second to import.
+    from mnist_flax.plots.seeds import draw_seeds
     from mnist_flax.sweep import results
 
-    groups = {name: [line for line in lines if line["setting"] == name] for name in names}
-    files.replace(workdir / PICTURE, results.draw(groups, target))
+    curves = {name: results.curves(lines) for name, lines in groups.items()}
+    files.replace(workdir / PICTURE, draw_seeds(curves, target))
     print(results.table(groups))
     print(f"Results: {workdir} ({LINES}, {PICTURE})", flush=True)
+    lines = [line for group in groups.values() for line in group]
     diverged = [line for line in lines if line["diverged_at"] is not None]
     if diverged:
         raise TrainingError(
             f"{len(diverged)} of {len(lines)} seeds diverged, the first at step "
-            f"{diverged[0]['diverged_at']}; the figures are of the others. Try a smaller "
+            f"{diverged[0]['diverged_at']}; the statistics are of the others. Try a smaller "
             "config.learning_rate"
         )
 
 
 def _last_line(workdir: Path, number: signal.Signals) -> str:
-    """What a sweep says that was stopped by a signal."""
+    """Makes the line that a sweep prints when a signal ends it."""
     what = "interrupted" if number == signal.SIGINT else "terminated"
     path = workdir / LINES
     done = path.read_bytes().count(b"\n") if path.exists() else 0
-    return f"{what}: seeds done: {done}; the same command with --workdir {workdir} goes on"
+    return f"{what}: seeds done: {done}; the same command with --workdir {workdir} resumes"
 
 
 def _add_flags(parser: arguments.Parser) -> None:

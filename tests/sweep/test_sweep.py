@@ -1,8 +1,7 @@
-"""Many seeds of a config, through the command line."""
+"""Tests `python -m mnist_flax.sweep` from the command line to its files."""
 
 import io
 import json
-import math
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from PIL import Image
 
 from mnist_flax import main as main_command
 from mnist_flax.programs import Programs
-from mnist_flax.sweep import command, results, seeds
+from mnist_flax.sweep import command, seeds
 from mnist_flax.sweep.records import LINES, SETTINGS
 
 SMALL = [
@@ -38,7 +37,7 @@ def lines_of(workdir):
 
 @pytest.fixture(scope="module")
 def swept(data_dir, tmp_path_factory):
-    """Three seeds, of which the first two were trained in an earlier call."""
+    """Trains three seeds, the first two of them in an earlier call; returns its lines, too."""
     workdir = tmp_path_factory.mktemp("sweeps") / "three"
     assert run("--workdir", workdir, "--seeds", 2) == 0
     before = lines_of(workdir)
@@ -71,7 +70,7 @@ def test_a_seed_is_the_run_of_that_seed_alone(swept, tmp_path):
 
 @pytest.mark.slow
 def test_seeds_at_once_are_those_alone_to_rounding(swept, tmp_path):
-    """One more than fits in turns of two."""
+    """Three seeds in turns of two: the last turn is filled up."""
     workdir = tmp_path / "sweep"
     assert run("--workdir", workdir, "--seeds", 3, "--parallel", 2) == 0
     for once, alone in zip(lines_of(workdir), lines_of(swept[0]), strict=True):
@@ -122,35 +121,6 @@ def test_a_half_written_line_is_trained_again(swept, tmp_path):
         assert {**line, "seconds": 0} == {**before, "seconds": 0}
 
 
-def line(final, first, epochs=20):
-    return {
-        "final_test_accuracy": final,
-        "best_test_accuracy": final,
-        "first_epoch_at_target": first,
-        "epochs": epochs,
-        "test_accuracy": [0.9, final],
-        "diverged_at": None,
-    }
-
-
-def test_statistics():
-    found = results.summarize([line(0.995, 12), line(0.994, None), line(0.996, 20)])
-    assert (found.n, found.low, found.high) == (3, 0.994, 0.996)
-    assert found.mean == pytest.approx(0.995)
-    assert found.sd == pytest.approx(0.001)
-    # 4.3027 is Student's t for 2 degrees of freedom, from any table of it.
-    half = 4.302653 * 0.001 / math.sqrt(3)
-    assert found.interval == pytest.approx((0.995 - half, 0.995 + half))
-    assert found.met == pytest.approx(1 / 3)
-    assert found.first_epochs == [12, 20]
-
-
-def test_statistics_of_one_seed():
-    found = results.summarize([line(0.995, 12)])
-    assert math.isnan(found.sd)
-    assert "nan" not in results.table({"": [line(0.995, 12)]})
-
-
 @pytest.mark.parametrize(
     ("free", "each", "wanted", "expected"),
     [(None, 10, 5, 1), (100, 10, 5, 5), (100, 10, 64, 8), (5, 10, 64, 1), (100, 0, 64, 64)],
@@ -162,15 +132,15 @@ def test_as_many_seeds_as_memory_holds(free, each, wanted, expected):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--seeds", "0"], "positive integer"),
-        (["--parallel", "0"], "positive integer"),
+        (["--seeds", "0"], "--seeds is 0; it must be at least 1"),
+        (["--parallel", "0"], "--parallel is 0; it must be at least 1"),
         (["--grid", "learning_rate"], "is not FIELD=VALUE"),
         (["--grid", "rate=1"], "config.rate is unknown"),
         (["--grid", "seed=1,2"], "--seeds says how many"),
         (["--grid", "batch_size=64,x"], "config.batch_size is 'x'"),
         (["--grid", "batch_size=64,0"], "config.batch_size is 0"),
         (["--grid", "batch_size=64,500"], "at most 200"),
-        (["--grid", "batch_size=64", "--grid", "batch_size=32"], "has a field twice"),
+        (["--grid", "batch_size=64", "--grid", "batch_size=32"], "--grid has batch_size twice"),
         (["--config.train_split=train[70000:]"], "config.train_split 'train[70000:]'"),
         (["more"], "unexpected argument 'more'"),
     ],
@@ -206,10 +176,10 @@ def test_damaged_lines(swept, tmp_path, capsys, text):
 
 
 def poison(monkeypatch, seed):
-    """Spoils a seed's weights at the begin of its second epoch."""
+    """Makes the weights of a seed NaN at the start of its second epoch."""
     train_epoch = Programs.train_epoch
 
-    def poisoned(self, state, key, number, bar):
+    def poisoned(self, state, key, number):
         words = jax.random.key_data(key)[..., 1]
         if number == 2:
 
@@ -218,14 +188,14 @@ def poison(monkeypatch, seed):
                 return jnp.where(bad, jnp.nan, x)
 
             state = state._replace(params=jax.tree.map(spoil, state.params))
-        return train_epoch(self, state, key, number, bar)
+        return train_epoch(self, state, key, number)
 
     monkeypatch.setattr(Programs, "train_epoch", poisoned)
 
 
 @pytest.mark.parametrize("parallel", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_seed_that_diverges(data_dir, tmp_path, capsys, monkeypatch, parallel):
-    """The others are trained to their end, and only they count; the status says that."""
+    """The others are trained to their end, and only they count; the exit status is 1."""
     poison(monkeypatch, seed=1)
     workdir = tmp_path / "sweep"
     argv = ("--seeds", 3, "--parallel", parallel, "--workdir", workdir)
@@ -263,7 +233,7 @@ def test_what_a_line_says_of_its_machine(swept):
 
 
 def test_sigterm(data_dir, tmp_path):
-    """What is done is on record, and the same command goes on to the same lines."""
+    """The seeds that are done are on record; the same command trains the others."""
     workdir = tmp_path / "sweep"
     argv = [
         *(sys.executable, "-m", "mnist_flax.sweep", *SMALL, "--seeds", "3"),
@@ -300,29 +270,6 @@ def test_seeds_at_once_on_many_devices(swept, tmp_path):
     for many, alone in zip(lines_of(workdir), lines_of(swept[0]), strict=True):
         assert many["device_count"] == 4
         assert many["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
-
-
-def test_many_settings_can_be_told_apart(monkeypatch):
-    monkeypatch.setattr(results, "png", lambda figure: figure)
-    curve = np.linspace(0.9, 0.99, 10)
-    groups = {
-        f"x={i}": [
-            {
-                "seed": 0,
-                "diverged_at": None,
-                "test_accuracy": [*(0.2 * curve if i == 0 else curve + i / 1e4)],
-                "final_test_accuracy": 0.99,
-                "first_epoch_at_target": None,
-                "epochs": 10,
-            }
-        ]
-        for i in range(14)
-    }
-    axes = results.draw(groups, 0.994).axes[0]
-    means = [line for line in axes.lines if line.get_label().startswith("x=")]
-    assert len({(line.get_color(), line.get_linestyle()) for line in means}) == 14
-    # The one that is far below all others does not press them together.
-    assert axes.get_ylim()[0] > 90
 
 
 def test_help(capsys):

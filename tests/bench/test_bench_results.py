@@ -1,0 +1,62 @@
+"""Tests the rates and ratios of the bench, and its table."""
+
+from mnist_flax.bench import results
+
+
+def test_derived_rates_and_ratios() -> None:
+    """Of PyTorch the better layout counts, chosen separately for minimum and median."""
+    measured = {
+        "torch_version": "2",
+        "batch_size": 128,
+        "step_gflop": 2.0,
+        "matmul_gflop": 16.0,
+    }
+    times = {
+        "augmentation_batch_ms": (1.0, 2.0),
+        "matmul_ms": (40.0, 80.0),
+        "step_ms": (20.0, 40.0),
+        "epoch_seconds": (12.0, 15.0),
+        "torch_contiguous_step_ms": (40.0, 50.0),
+        "torch_channels_last_step_ms": (25.0, 80.0),
+        "torch_contiguous_epoch_seconds": (30.0, 30.0),
+        "torch_channels_last_epoch_seconds": (40.0, 60.0),
+    }
+    for name, (low, middle) in times.items():
+        measured |= {f"{name}_min": low, f"{name}_median": middle}
+    assert results.derive(measured) == {
+        "augmentation_images_per_second_max": 128_000,
+        "augmentation_images_per_second_median": 64_000,
+        "step_gflop_per_second_max": 100,
+        "step_gflop_per_second_median": 50,
+        "matmul_gflop_per_second_max": 400,
+        "matmul_gflop_per_second_median": 200,
+        "torch_step_ms_min": 25,
+        "torch_step_ms_median": 50,
+        "torch_epoch_seconds_min": 30,
+        "torch_epoch_seconds_median": 30,
+        "ratio_step_ms_min": 0.8,
+        "ratio_step_ms_median": 0.8,
+        "ratio_epoch_seconds_min": 0.4,
+        "ratio_epoch_seconds_median": 0.5,
+    }
+
+
+def test_ratios_to_the_stock_network() -> None:
+    measured = {"batch_size": 128, "step_gflop": 2.0, "matmul_gflop": 16.0}
+    times = {
+        "augmentation_batch_ms": (1.0, 2.0),
+        "matmul_ms": (40.0, 80.0),
+        "step_ms": (20.0, 40.0),
+        "step_alone_ms": (30.0, 50.0),
+        "plain_step_ms": (1000.0, 1600.0),
+        "plain_step_alone_ms": (60.0, 125.0),
+    }
+    for name, (low, middle) in times.items():
+        measured |= {f"{name}_min": low, f"{name}_median": middle}
+    derived = results.derive(measured)
+    assert {name: x for name, x in derived.items() if name.startswith("ratio")} == {
+        "ratio_plain_step_ms_min": 0.02,
+        "ratio_plain_step_ms_median": 0.025,
+        "ratio_plain_step_alone_ms_min": 0.5,
+        "ratio_plain_step_alone_ms_median": 0.4,
+    }
