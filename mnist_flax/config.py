@@ -4,6 +4,7 @@ Nothing here imports JAX: bad input is answered before anything slow begins.
 """
 
 import difflib
+import itertools
 import math
 import re
 import sys
@@ -26,6 +27,7 @@ DTYPES = ("float32", "bfloat16")
 # tfds slices: 'train', 'train[:55000]', 'train[90%:]', 'train[:100]+test'.
 _BOUND = r"(-?\d+%?)?"
 _SLICE = rf"(train|test)(\[{_BOUND}:{_BOUND}\])?"
+_COUNTER = itertools.count()
 _SPLIT = re.compile(rf"{_SLICE}(\+{_SLICE})*")
 
 
@@ -270,8 +272,11 @@ def _run_config_file(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"the config file {path} cannot be read: {error.strerror}") from None
     # Compiled here, not imported: an import would leave a __pycache__ beside the user's file.
-    module = ModuleType("config_file")
+    # A config file may load another one: each has a name of its own.
+    module = ModuleType(f"mnist_flax_config_file_{next(_COUNTER)}")
     module.__file__ = str(path)
+    # Where a dataclass in the file looks up the names in its annotations.
+    sys.modules[module.__name__] = module
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
         if not callable(getattr(module, "get_config", None)):
@@ -281,6 +286,8 @@ def _run_config_file(path: Path) -> Any:
         raise
     except Exception as error:
         raise UserError(f"{path}{_line(path, error)}: {_describe(error)}") from error
+    finally:
+        del sys.modules[module.__name__]
 
 
 def _line(path: Path, error: Exception) -> str:

@@ -1,6 +1,9 @@
 """The errors that a user can understand, and how they are printed: always in one line."""
 
+import contextlib
+import os
 import sys
+from typing import TextIO
 
 
 class UserError(Exception):
@@ -26,8 +29,22 @@ class WriteError(OSError):
 
 
 def warn(line: str) -> None:
-    """Prints a warning on stderr, in one line whatever it holds."""
-    print(one_line(f"warning: {line}"), file=sys.stderr, flush=True)
+    """Prints a warning on stderr, in one line whatever it holds. It never fails."""
+    try:
+        print(one_line(f"warning: {line}"), file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Sends what a stream still holds, and all that follows, to nowhere.
+
+    What a stream could not write it keeps, and fails once more when the process ends.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def printable(text: str) -> str:

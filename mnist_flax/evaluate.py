@@ -28,7 +28,6 @@ failure.
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -161,4 +160,4 @@ def _add_flags(parser: arguments.Parser) -> None:
 
 
 if __name__ == "__main__":
-    exit_status.leave(main(sys.argv[1:]))
+    exit_status.entry(main)

@@ -18,7 +18,6 @@ other failure.
 import argparse
 import re
 import signal
-import sys
 from collections.abc import Sequence
 
 from mnist_flax.cli import arguments, exit_status, stopping
@@ -107,4 +106,4 @@ def _check_processes(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    exit_status.leave(main(sys.argv[1:]))
+    exit_status.entry(main)

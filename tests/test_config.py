@@ -1,6 +1,7 @@
 """Config files: the default, and one line for every mistake."""
 
 import functools
+import sys
 from pathlib import Path
 
 import jax
@@ -219,6 +220,25 @@ def test_a_config_may_start_from_the_default(tmp_path: Path) -> None:
     assert config.augment.degrees == 15.0
     assert isinstance(config.learning_rate, float)
     assert not (tmp_path / "__pycache__").exists()
+
+
+def test_a_config_file_with_a_dataclass_and_postponed_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from mnist_flax import config as config_lib\n"
+        "@dataclass\n"
+        "class Mine:\n"
+        "    seed: int = 7\n"
+        "def get_config():\n"
+        "    config = config_lib.load(config_lib.default_path())\n"
+        "    config.seed = Mine().seed\n"
+        "    return config\n"
+    )
+    before = set(sys.modules)
+    assert config_lib.load(path).seed == 7
+    assert set(sys.modules) == before
 
 
 @pytest.mark.parametrize(

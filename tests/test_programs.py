@@ -47,33 +47,25 @@ def splits(data_dir):
 
 @pytest.fixture(scope="module")
 def programs(config, splits, compilations):
-    return programs_lib.Programs(config, *splits)
+    return programs_lib.Programs(steps.create_recipe(config, NUM_TRAIN), *splits)
 
 
 def fresh_state(programs):
     return programs.create(jax.random.key(7))
 
 
-class RecordingBar:
-    def __init__(self):
-        self.updates = []
-
-    def update(self, *args):
-        self.updates.append(args)
-
-
 def test_a_run_compiles_each_program_once(config, splits, compilations):
     jax.random.key(0), np.int32(0)
     compiler_options.for_once()  # Asks XLA what it knows.
     before = len(compilations)
-    programs = programs_lib.Programs(config, *splits)
+    programs = programs_lib.Programs(steps.create_recipe(config, NUM_TRAIN), *splits)
     # Weights, an epoch's start, its full steps, its last step, evaluation.
     assert len(compilations) - before == 5
     state = fresh_state(programs)
     before = len(compilations)
     for number in (1, 2):
-        state = programs.train_epoch(state, jax.random.key(0), number, None).train
-        jax.block_until_ready(programs.evaluate(state))
+        state = programs.train_epoch(state, jax.random.key(0), number).train
+        jax.block_until_ready(programs.eval_epoch(state))
     assert len(compilations) == before
 
 
@@ -83,7 +75,7 @@ def test_an_epoch_moves_nothing_between_host_and_device_by_itself(programs):
     with jax.transfer_guard("disallow"):
         with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed"):
             jnp.sin(np.ones(3))
-        programs.train_epoch(state, key, 1, None)
+        programs.train_epoch(state, key, 1)
     # Nor from inside of the one dispatch.
     text = programs._full.as_text()
     assert "while" in text
@@ -97,24 +89,22 @@ def test_the_steps_of_an_epoch_make_no_copy_of_the_images(programs):
 
 def test_an_epoch_takes_over_the_buffers_of_the_state(programs):
     state = fresh_state(programs)
-    programs.train_epoch(state, jax.random.key(0), 1, None)
+    programs.train_epoch(state, jax.random.key(0), 1)
     assert all(x.is_deleted() for x in jax.tree.leaves(state))
 
 
 def test_an_epoch_sees_every_image_once(programs):
-    result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, None)
+    result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1)
     assert int(result.train.step) == 6
     assert int(result.metrics.accuracy.count) == NUM_TRAIN
-    assert int(result.first_non_finite) == programs_lib.NO_STEP
+    assert int(result.first_non_finite) == steps.NO_STEP
 
 
 def test_orders_are_permutations_and_differ_by_epoch_and_key(config):
     state = steps.create_train_state(jax.random.key(0), config)
 
     def order(seed, number):
-        return np.asarray(
-            programs_lib.start_epoch(state, jax.random.key(seed), number, NUM_TRAIN)[1]
-        )
+        return np.asarray(steps.start_epoch(state, jax.random.key(seed), number, NUM_TRAIN)[1])
 
     orders = [order(0, 1), order(0, 2), order(1, 1)]
     for a in orders:
@@ -124,20 +114,21 @@ def test_orders_are_permutations_and_differ_by_epoch_and_key(config):
 
 
 def test_the_same_key_gives_the_same_bits(programs):
-    runs = [
-        programs.train_epoch(fresh_state(programs), jax.random.key(3), 1, None)
-        for _ in range(2)
-    ]
+    runs = [programs.train_epoch(fresh_state(programs), jax.random.key(3), 1) for _ in range(2)]
     jax.tree.map(np.testing.assert_array_equal, *runs)
 
 
 def test_a_progress_bar_changes_no_bit(programs):
-    bar = RecordingBar()
-    watched = programs.train_epoch(fresh_state(programs), jax.random.key(3), 1, bar)
-    alone = programs.train_epoch(fresh_state(programs), jax.random.key(3), 1, None)
+    updates = []
+
+    def progress(*args):
+        updates.append(args)
+
+    watched = programs.train_epoch(fresh_state(programs), jax.random.key(3), 1, progress)
+    alone = programs.train_epoch(fresh_state(programs), jax.random.key(3), 1)
     jax.tree.map(np.testing.assert_array_equal, watched, alone)
-    assert [update[0] for update in bar.updates] == [1, 2, 3, 4, 5, 6]
-    loss, accuracy = bar.updates[-1][1:]
+    assert [update[0] for update in updates] == [1, 2, 3, 4, 5, 6]
+    loss, accuracy = updates[-1][1:]
     assert loss == float(alone.last_loss)
     assert accuracy == pytest.approx(float(alone.metrics.compute()["accuracy"]))
 
@@ -145,7 +136,7 @@ def test_a_progress_bar_changes_no_bit(programs):
 def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
     """The loop in one dispatch against Python's, a step at a time."""
     root, train = jax.random.key(3), splits[0]
-    in_one = programs.train_epoch(fresh_state(programs), root, 2, None)
+    in_one = programs.train_epoch(fresh_state(programs), root, 2)
 
     model = steps.create_model(config)
     optimizer = create_optimizer(config, create_learning_rate_fn(config, 6))
@@ -161,7 +152,7 @@ def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
         )
 
     state = fresh_state(programs)
-    state, order, key = programs_lib.start_epoch(state, root, 2, NUM_TRAIN)
+    state, order, key = steps.start_epoch(state, root, 2, NUM_TRAIN)
     state, losses = state.train, []
     for i in range(6):
         indices = order[i * BATCH : (i + 1) * BATCH]
@@ -178,23 +169,27 @@ def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
 
 
 def test_evaluation_counts_every_test_image_once(programs):
-    metrics = programs.evaluate(fresh_state(programs))
+    metrics = programs.eval_epoch(fresh_state(programs))
     assert int(metrics.accuracy.count) == NUM_TEST
 
 
 def test_the_first_loss_that_is_not_finite_is_found(programs):
     state = fresh_state(programs)
     state.params["fc"]["bias"] = state.params["fc"]["bias"].at[0].set(jnp.inf)
-    result = programs.train_epoch(state, jax.random.key(0), 1, None)
+    result = programs.train_epoch(state, jax.random.key(0), 1)
     assert int(result.first_non_finite) == 1
 
 
 def test_an_epoch_without_a_rest_has_no_last_step(config, splits):
     config = config.copy_and_resolve_references()
     config.batch_size = 70
-    programs = programs_lib.Programs(config, *splits)
-    bar = RecordingBar()
-    result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, bar)
+    programs = programs_lib.Programs(steps.create_recipe(config, NUM_TRAIN), *splits)
+    updates = []
+
+    def progress(*args):
+        updates.append(args)
+
+    result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, progress)
     assert int(result.metrics.accuracy.count) == NUM_TRAIN
-    assert bar.updates[-1][0] == 5
+    assert updates[-1][0] == 5
     assert models.count_params(result.train.params) == 19_114

@@ -8,11 +8,11 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
+from mnist_flax.paths import local_path
 
 _HELP = frozenset({"-h", "--help"})
 
@@ -51,23 +51,6 @@ class Parser(argparse.ArgumentParser):
         self.epilog = "\n".join(
             [f"fields of a config, as in {default}, which explains them:", *lines]
         )
-
-
-def local_path(flag: str, text: str) -> Path:
-    """Reads the value of a flag that names a file or folder; '~' is the user's home.
-
-    Raises:
-      UserError: the value is empty, is an address such as gs://bucket, or names the home of
-        nobody.
-    """
-    if not text:
-        raise UserError(f"{flag} is empty; name a path, or leave the flag out")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        raise UserError(f"{flag}={text} is an address; name a local path")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{flag}={text}: {error}; name a path without '~'") from None
 
 
 def parse(

@@ -1,19 +1,47 @@
-"""Compiled programs are kept in the user's cache folder, so that a second run starts sooner."""
+"""Keeps compiled programs in the user's cache folder, so that a second run starts sooner."""
 
+import contextlib
 import os
+import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
+
+from mnist_flax import paths
+
+_show = warnings.showwarning
+# What JAX says of an entry that was cut off, when a kill came while it was written.
+_UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '([\w.-]+)'")
 
 
 def enable() -> None:
     """Turns on JAX's persistent compilation cache for this process.
 
     Its folder is what the environment variable JAX_COMPILATION_CACHE_DIR says, else
-    mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. A folder that cannot be used is no error.
+    mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. A folder that cannot be used is no error. An
+    entry that cannot be read is replaced: JAX alone would keep it, and warn at every start.
     """
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        root = os.environ.get("XDG_CACHE_HOME") or paths.home_folder(".cache")
         jax.config.update("jax_compilation_cache_dir", str(Path(root, "mnist_flax", "xla")))
     # By default JAX keeps nothing that takes less than a second to compile.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    warnings.showwarning = _remove_or_show
+
+
+def _remove_or_show(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    if not _remove_unreadable(str(message)):
+        _show(message, *args, **kwargs)
+
+
+def _remove_unreadable(message: str) -> bool:
+    """Removes the entries that a warning of JAX calls unreadable; says whether it was one."""
+    found = _UNREADABLE.match(message)
+    if found:
+        folder = Path(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
+        for path in folder.glob(f"{found[1]}-*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return found is not None

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from mnist_flax.cli import arguments
-from mnist_flax.errors import TrainingError, UserError, WriteError, one_line
+from mnist_flax.cli import arguments, surroundings
+from mnist_flax.errors import TrainingError, UserError, WriteError, discard, one_line
 
 # A full disk, a quota, a limit on a file's size.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,27 +48,51 @@ def run(
     except KeyboardInterrupt as interrupt:
         return _fail(130, f"interrupted{f': {interrupt}' if str(interrupt) else ''}")
     except BrokenPipeError:
-        # The buffer still holds text for the lost reader: without this, Python fails at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 1
     except OSError as error:
         if not isinstance(error, WriteError) and error.errno not in _NO_SPACE:
             raise
-        return _fail(1, f"error: {error.strerror} while writing {error.filename or 'a file'}")
+        if error.filename is None:
+            # What stdout could not write would fail once more when the process ends.
+            discard(sys.stdout)
+        return _fail(1, f"error: {error.strerror} while writing {error.filename or 'stdout'}")
+    except RuntimeError as error:
+        if "Unable to initialize backend" not in str(error):
+            raise
+        return _fail(
+            2,
+            f"error: JAX cannot start the device that JAX_PLATFORMS="
+            f"{os.environ.get('JAX_PLATFORMS', '')} asks for ({error}); unset it, or install "
+            "what the device needs, such as pip install '.[cuda]'",
+        )
 
 
-def leave(status: int) -> NoReturn:
-    """Ends the process with the status of `run`."""
-    if status:
+def entry(main: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Runs a command as the whole of this process, and ends the process with its status.
+
+    Args:
+      main: a command's own `main`, which gets the command line without the program's name.
+    """
+    surroundings.prepare_streams()
+    surroundings.whole_process = not surroundings.is_hosted()
+    status = main(sys.argv[1:])
+    if status and surroundings.whole_process:
         # The device, or the other processes of a run, may still be busy with the interrupted
         # work: a normal exit would wait for them.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                discard(stream)
         os._exit(status)
     sys.exit(status)
 
 
 def _fail(status: int, message: str) -> int:
     """Prints a message in one line, whatever it holds."""
-    print(one_line(message), file=sys.stderr)
+    try:
+        print(one_line(message), file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
     return status

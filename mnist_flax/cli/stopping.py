@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from mnist_flax.cli import surroundings
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -22,6 +24,8 @@ def at_once(
 ) -> Iterator[None]:
     """As long as it lasts, Ctrl-C and SIGTERM end the process with a line on stderr.
 
+    Where the process is not the command's own, such as a notebook's, it changes nothing.
+
     The exit status is the shell's own for them: 130 and 143. A signal that the process was
     started to ignore, as a shell starts what runs in the background, stays ignored.
 
@@ -29,6 +33,9 @@ def at_once(
         describe: Makes the line; it is called in another thread, which has the lock.
         in_one_piece: A lock; whoever has it finishes before a signal ends the process.
     """
+    if not surroundings.whole_process:
+        yield
+        return
     handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     # Python writes the number of a signal there as soon as it arrives.
     end, begin = os.pipe()

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 import mnist_flax
-from mnist_flax import errors
+from mnist_flax import errors, paths
 from mnist_flax.config import flatten
 from mnist_flax.errors import UserError, WriteError
 from mnist_flax.runs import files, workdirs
@@ -88,15 +88,14 @@ def save(
         "history": [dict(record) for record in history],
     }
     if jax.process_index() > 0:
-        ocp.save(
-            (folder / _UNFINISHED / str(epoch)).absolute(), arrays, custom_metadata=metadata
-        )
+        with paths.plain(folder) as plain:
+            ocp.save(plain / _UNFINISHED / str(epoch), arrays, custom_metadata=metadata)
         return
     try:
         with _unfinished(folder) as unfinished:
             new = unfinished / str(epoch)
             _write(new, arrays, metadata)
-            # There is one only if it was damaged: a good one would have been gone on from.
+            # Only a damaged one can be there: the run would have resumed from a good one.
             _move_away(folder, epoch)
             new.rename(folder / new.name)
             files.sync(folder)
@@ -129,18 +128,20 @@ def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
 
     Raises:
       DamagedError: it is not what was written.
-      UserError: it is another version's, has another config but for the place of the data, or
-        is of another network. The message names every difference.
+      UserError: it is another version's, is of another network, or has a config by which its
+        epochs would have been others. The message names every difference.
     """
     path = workdir / FOLDER / str(epoch)
     _check_sums(path)
     try:
-        metadata = ocp.metadata(path.absolute()).custom_metadata
+        with paths.plain(path.parent) as folder:
+            metadata = ocp.metadata(folder / path.name).custom_metadata
         _check_format(path, metadata["format"])
-        _check_same(workdir, "config", flatten(ConfigDict(metadata["config"])), flatten(config))
+        _check_config(workdir, flatten(ConfigDict(metadata["config"])), flatten(config))
         _check_same(workdir, "network", metadata["arrays"], _describe(like))
         target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
-        return Saved(ocp.load(path.absolute(), target), metadata["history"])
+        with paths.plain(path.parent) as folder:
+            return Saved(ocp.load(folder / path.name, target), metadata["history"])
     except UserError:
         raise
     except Exception as error:  # Whatever Orbax and what it uses happen to raise.
@@ -232,7 +233,8 @@ def _write(path: Path, arrays: Any, metadata: dict[str, Any]) -> None:
     size = sum(array.nbytes for array in jax.tree.leaves(arrays))
     files.check_room(path.parent, 2 * size + 2**20)
     try:
-        ocp.save(path.absolute(), arrays, custom_metadata=metadata)
+        with paths.plain(path.parent) as folder:
+            ocp.save(folder / path.name, arrays, custom_metadata=metadata)
     except ValueError as error:  # What TensorStore makes of an OSError.
         number = re.search(r"os_error_code='(\d+)'", str(error))
         if number is None:
@@ -290,18 +292,36 @@ def _check_format(path: Path, number: int) -> None:
         )
 
 
+def _check_config(workdir: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises UserError if the epochs so far would have been others by the new config."""
+    # Where the data lies changes nothing; nor does, of a 'step' schedule, what is to come.
+    free = {"data_dir"}
+    if before.get("schedule.kind") == now.get("schedule.kind") == "step":
+        free.add("num_epochs")
+    changed = [key for key in now if before.get(key) != now[key]]
+    advice = ""
+    if changed == ["num_epochs"]:
+        advice = " (by this schedule a run of another length has other learning rates)"
+    _check_same(workdir, "config", before, now, free, advice)
+
+
 def _check_same(
-    workdir: Path, what: str, before: Mapping[str, Any], now: Mapping[str, Any]
+    workdir: Path,
+    what: str,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    free: Collection[str] = (),
+    advice: str = "",
 ) -> None:
-    """Raises a UserError that names every difference, but for the place of the data."""
+    """Raises a UserError that names every difference, but for keys that are free to differ."""
     different = [
         f"{what}.{key} was {before.get(key)!r} and is {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
-        if key != "data_dir" and before.get(key) != now.get(key)
+        if key not in free and before.get(key) != now.get(key)
     ]
     if different:
         raise UserError(
-            f"the run in {workdir} has another {what}: {'; '.join(different)}; "
+            f"the run in {workdir} has another {what}: {'; '.join(different)}{advice}; "
             f"use its {what}, or another --workdir"
         )
 

@@ -1,6 +1,7 @@
 """Writes files whole: a full disk or a power cut leaves what was there before."""
 
 import contextlib
+import errno
 import os
 import tempfile
 import threading
@@ -58,6 +59,10 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems, network disks among them, sync no folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 

@@ -75,7 +75,11 @@ class Run:
         curves = CurvesWriter(self.workdir, self.history)
         # At the end the figures are safe, and told, before anything is drawn.
         self._writers = [metrics, self._terminal, events, curves]
-        workdirs.remove_stale(self.workdir, keep={*MetricsWriter.FILES, events.path.name})
+        # A report of the whole run stays true if a resume finds nothing left to train.
+        ended = len(self.history) == self._config.num_epochs
+        patterns = workdirs.TRAINING_FILES if ended else workdirs.RUN_FILES
+        keep = {*MetricsWriter.FILES, events.path.name}
+        workdirs.remove_stale(self.workdir, keep, patterns)
         self._terminal.print_head(model_table, len(self.history))
 
     @contextlib.contextmanager
@@ -184,6 +188,11 @@ def open_run(
             processes.check_same("run", {"epochs": len(saved.history) if saved else 0})
             if saved is None:
                 _check_nothing_on_record(folder)
+            elif len(saved.history) > config.num_epochs:
+                raise UserError(
+                    f"config.num_epochs is {config.num_epochs}, and the run in {folder} has "
+                    f"{len(saved.history)} epochs done; ask for at least as many"
+                )
         yield Run(folder, config, saved, overwrite)
 
 

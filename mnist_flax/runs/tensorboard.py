@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 from tensorboardX import summary
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
@@ -34,6 +34,10 @@ _TAGS = {
     "learning_rate": "learning_rate",
     "images_per_second": "images_per_second",
 }
+
+
+# TensorBoard finds a file by the part 'tfevents'.
+_PREFIX = "events.out.tfevents."
 
 
 class TensorBoardWriter:
@@ -59,35 +63,70 @@ class TensorBoardWriter:
           example: uint8[28,28], the image to show the augmentations of at the end.
         """
         self._workdir, self._config, self._example = workdir, config, example
-        # TensorBoard finds a file by the part 'tfevents'.
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
-        self.path = workdir / name
+        earlier = sorted(workdir.glob(f"{_PREFIX}*"))
+        if history and earlier and (whole := whole_events(earlier[-1].read_bytes())):
+            self.path = earlier[-1]
+            self._continue(whole, history)
+            return
+        self.path = (
+            workdir / f"{_PREFIX}{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        )
         events = [first_events(flatten(config)), *map(scalar_events, history)]
         files.replace(self.path, b"".join(events))
+
+    def _continue(self, whole: bytes, history: Sequence[Mapping[str, Any]]) -> None:
+        """Continues the file of a run that was interrupted.
+
+        A TensorBoard that is open reads on in the same file: a new one would show each point of
+        the epochs done a second time.
+
+        Args:
+          whole: the events of the file, without half a one at its end.
+          history: the epochs that are done.
+        """
+        os.truncate(self.path, len(whole))
+        there = {
+            (event.step, value.tag)
+            for event in map(Event.FromString, _records(whole))
+            for value in event.summary.value
+        }
+        missing = [scalar_events(record, without=there) for record in history]
+        restart = Event(
+            # Whatever has this step or a later one is from an epoch that is trained anew.
+            step=history[-1]["step"] + 1,
+            wall_time=time.time(),
+            session_log=SessionLog(status=SessionLog.START),
+        )
+        files.append(self.path, b"".join([*missing, _frame(restart)]))
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Appends a point to each curve."""
         files.append(self.path, scalar_events(record))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Marks the run as finished, and adds a picture of its augmentations.
+        """Adds a picture of the run's augmentations, and marks the run as finished.
 
         A failure is a warning, as the run is on record without it.
         """
         try:
-            files.append(self.path, last_event())
-            # Matplotlib takes most of a second to import.
-            from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
-            from mnist_flax.plots.themes import LIGHT
-
-            sheet = draw_augmentations(augment_sheet(self._example, self._config), LIGHT)
-            files.append(self.path, image_event("augmentations", sheet))
+            try:
+                files.append(self.path, self._picture())
+            finally:
+                files.append(self.path, last_event())
         except Exception as error:  # Whatever Matplotlib and the disk happen to raise.
             errors.warn(not_drawn("TensorBoard's augmentations", self._workdir, error))
 
+    def _picture(self) -> bytes:
+        # Matplotlib takes most of a second to import.
+        from mnist_flax.plots.augmentations import augment_sheet, draw_augmentations
+        from mnist_flax.plots.themes import LIGHT
+
+        sheet = draw_augmentations(augment_sheet(self._example, self._config), LIGHT)
+        return image_event("augmentations", sheet)
+
 
 def first_events(fields: Mapping[str, Any]) -> bytes:
-    """The start of an event file: its version, then the hyperparameters.
+    """Makes the start of an event file: its version, then the hyperparameters.
 
     They are there as a table, for the tab TEXT, and for the tab HPARAMS, which compares runs.
 
@@ -108,11 +147,14 @@ def first_events(fields: Mapping[str, Any]) -> bytes:
     )
 
 
-def scalar_events(record: Mapping[str, Any]) -> bytes:
-    """One point of each curve, at the record's step; none for a value of None.
+def scalar_events(
+    record: Mapping[str, Any], without: Collection[tuple[int, str]] = ()
+) -> bytes:
+    """Makes one point of each curve, at the record's step; none for a value of None.
 
     Args:
         record: A line of metrics.jsonl.
+        without: Steps and tags of the points to leave out.
     """
     return b"".join(
         _frame(
@@ -123,12 +165,12 @@ def scalar_events(record: Mapping[str, Any]) -> bytes:
             )
         )
         for name, tag in _TAGS.items()
-        if record[name] is not None
+        if record[name] is not None and (record["step"], tag) not in without
     )
 
 
 def image_event(tag: str, png: bytes) -> bytes:
-    """A picture.
+    """Makes a picture.
 
     Args:
         tag: Its name, such as 'augmentations'.
@@ -145,17 +187,36 @@ def image_event(tag: str, png: bytes) -> bytes:
 
 
 def last_event() -> bytes:
-    """What tells the tab HPARAMS that the run finished."""
+    """Makes the event that tells the tab HPARAMS that the run finished."""
     *_, end = summary.hparams({}, {})
     return _frame(Event(wall_time=time.time(), summary=end))
 
 
+def whole_events(data: bytes) -> bytes:
+    """Returns the content of an event file up to the first event that is not whole."""
+    return data[: sum(12 + len(record) + 4 for record in _records(data))]
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    """Yields the records of an event file, until one is not whole or not as it was written."""
+    while len(data) >= 16:
+        (length,) = struct.unpack("<Q", data[:8])
+        record = data[12 : 12 + length]
+        if data[: 16 + length] != _record(record):
+            return
+        yield record
+        data = data[16 + length :]
+
+
 def _frame(event: Event) -> bytes:
-    """An event as a TFRecord: length, its checksum, data, its checksum, all little-endian.
+    return _record(event.SerializeToString())
+
+
+def _record(data: bytes) -> bytes:
+    """Makes a TFRecord: length, its checksum, data, its checksum, all little-endian.
 
     https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
     """
-    data = event.SerializeToString()
     length = struct.pack("<Q", len(data))
     checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))
     return length + next(checksums) + data + next(checksums)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mnist_flax import metrics
+from mnist_flax import errors, metrics
 
 # Is told, several times an epoch: the steps done, the loss of the last of them, and the share
 # of this epoch's images so far that were right.
@@ -37,11 +37,9 @@ class Terminal:
 
     def print_head(self, model_table: str, epochs_done: int) -> None:
         """Prints what is known before the first epoch."""
-        print(f"Workdir: {self._workdir}")
-        print(model_table)
-        if epochs_done:
-            print(f"Resumed after epoch {epochs_done}.")
-        print("Compiling: some seconds, and less the next time.", flush=True)
+        resumed = [f"Resumed after epoch {epochs_done}."] if epochs_done else []
+        compiling = "Compiling: some seconds, and less the next time."
+        _print(f"Workdir: {self._workdir}", model_table, *resumed, compiling)
 
     @contextlib.contextmanager
     def bar(self, epoch: int) -> Iterator[Progress]:
@@ -69,22 +67,34 @@ class Terminal:
             f"Accuracy: {correct}/{self._num_test} ({100 * correct / self._num_test:.2f}%)"
         )
         if self._watched:
-            print(f"{test}\n", flush=True)
+            _print(test, "")
             return
         loss, accuracy = _number(record["train_loss"]), 100 * record["train_accuracy"]
         seconds = record["train_seconds"] + record["test_seconds"]
-        print(
+        _print(
             f"Epoch {record['epoch']}  Train: Loss={loss} Accuracy={accuracy:.2f}  {test}  "
-            f"{seconds:.1f} s",
-            flush=True,
+            f"{seconds:.1f} s"
         )
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Prints where the results are, and whether the target was met."""
-        print(
-            f"Results: {self._workdir} (summary.json, metrics.jsonl, curves.png, TensorBoard)"
-        )
-        print(_verdict(summary), flush=True)
+        results = "summary.json, metrics.jsonl, curves.png, TensorBoard"
+        _print(f"Results: {self._workdir} ({results})", _verdict(summary))
+
+
+def _print(*lines: str) -> None:
+    """Prints lines; where stdout is a full disk, the run continues without them.
+
+    Raises:
+      BrokenPipeError: the reader of the output is gone, as with `| head`.
+    """
+    try:
+        print(*lines, sep="\n", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        errors.discard(sys.stdout)
+        errors.warn(f"stdout cannot be written ({error.strerror}); the run continues")
 
 
 def _verdict(summary: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ import fcntl
 import itertools
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,18 +14,14 @@ from mnist_flax.errors import UserError
 # The folder of the checkpoints in a workdir; see `checkpoints`.
 CHECKPOINTS = "checkpoints"
 
-# What a run writes into its folder, and all that --overwrite removes from it.
-RUN_FILES = (
-    "metrics.jsonl",
-    "summary.json",
-    "config.json",
-    "curves.png",
+# What a run writes into its folder, and what the commands on a run do.
+TRAINING_FILES = (
+    *("metrics.jsonl", "summary.json", "config.json", "curves.png"),
     "events.out.tfevents.*",
-    "report.html",
-    "report/*.png",
 )
+RUN_FILES = (*TRAINING_FILES, "report.html", "report/*.png")
 
-_LOCK = ".lock"
+_LOCK, _LOCK_ATTEMPTS = ".lock", 20
 
 # The folders that this process has locked: what a command says when a signal ends it.
 held: list[Path] = []
@@ -83,14 +79,17 @@ def epochs_on_record(workdir: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def remove_stale(workdir: Path, keep: Collection[str]) -> None:
+def remove_stale(
+    workdir: Path, keep: Collection[str], patterns: Sequence[str] = RUN_FILES
+) -> None:
     """Removes the files of an earlier run, and what a kill left of them half-written.
 
     Args:
         workdir: The folder, which this process has locked.
         keep: Names of files that stay, being the new run's.
+        patterns: RUN_FILES, or a part of them.
     """
-    for pattern in RUN_FILES:
+    for pattern in patterns:
         folder, name = (workdir / pattern).parent, Path(pattern).name
         for path in (*folder.glob(name), *folder.glob(f".{name}.*.tmp")):
             if path.name not in keep:
@@ -129,19 +128,22 @@ def _lock(path: Path) -> int:
         BlockingIOError: Another process, or another part of this one, has it locked.
         OSError: It cannot be opened, or this file system has no locks.
     """
-    while True:
+    for attempt in itertools.count(1):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The previous holder may have removed the file: a lock on a file without a name
             # excludes nobody.
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                same = os.path.samestat(os.fstat(descriptor), path.stat())
+                # On some file systems a file never looks the same twice.
+                if same or attempt == _LOCK_ATTEMPTS:
                     return descriptor
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+    raise AssertionError("unreachable")
 
 
 def _check(workdir: Path, may_hold_a_run: bool) -> None:

@@ -12,17 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from mnist_flax.cli import stopping
+from mnist_flax.cli import stopping, surroundings
 
 # A shell starts what it runs in the background with SIGINT ignored.
 START = """
 import hashlib, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from mnist_flax import stopping
+import threading
+from mnist_flax.cli import stopping, surroundings
+surroundings.whole_process = True
+in_one_piece = threading.Lock()
 """
 # One call of C that takes minutes: Python's own answer would come after it.
 WORK = """
-with stopping.at_once(lambda number: f"stopped by {number.name},\\n as it should"):
+line = lambda number: f"stopped by {number.name},\\n as it should"
+with stopping.at_once(line, in_one_piece):
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
@@ -46,7 +50,7 @@ def start(
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(stopping.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(stopping.__file__).parents[2])},
     )
     processes.append(process)
     if process.stdout is not None:
@@ -83,8 +87,8 @@ def test_what_is_to_be_done_in_one_piece_is_finished(
     processes: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     program = f"""
-with stopping.at_once(lambda number: "stopped"):
-    with stopping.in_one_piece:
+with stopping.at_once(lambda number: "stopped", in_one_piece):
+    with in_one_piece:
         print("ready", flush=True)
         sys.stdin.readline()
         open({str(tmp_path / "file")!r}, "w").write("whole")
@@ -117,11 +121,20 @@ def test_it_ends_even_if_there_is_nothing_to_say(
     assert process.returncode == 143
 
 
-def test_afterwards_all_is_as_before() -> None:
+def test_a_process_that_is_not_the_commands_own_is_left_alone() -> None:
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    threads = threading.active_count()
+    with stopping.at_once(lambda number: "", threading.Lock()):
+        assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+        assert threading.active_count() == threads
+
+
+def test_afterwards_all_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "whole_process", True)
     before = [signal.getsignal(number) for number in stopping.SIGNALS]
     threads = threading.active_count()
     for _ in range(2):
-        with stopping.at_once(lambda number: ""):
+        with stopping.at_once(lambda number: "", threading.Lock()):
             assert threading.active_count() == threads + 1
         assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
         assert signal.set_wakeup_fd(-1) == -1

@@ -17,7 +17,6 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from mnist_flax import config as config_lib
 from mnist_flax.plots import augmentations, themes
 from mnist_flax.runs import tensorboard
-from mnist_flax.runs.writers import RunWriter
 
 
 def read_events(data: bytes) -> list[Any]:
@@ -94,7 +93,7 @@ def test_what_a_run_shows(tmp_path: Path) -> None:
     config.augment.degrees = 45.0
     digit = np.zeros((28, 28), np.uint8)
     digit[6:22, 10:18] = 255
-    writer = RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
+    writer = tensorboard.TensorBoardWriter(tmp_path, config, [], digit)
     for epoch in (1, 2):
         writer.epoch(
             {
@@ -110,10 +109,7 @@ def test_what_a_run_shows(tmp_path: Path) -> None:
                 "images_per_second": 2500.0,
             }
         )
-    writer.augmentations(digit)
-    writer.close(
-        params=19_114, total_seconds=50.0, compile_seconds=7.5, backend="cpu", device_count=1
-    )
+    writer.finish({})
 
     (path,) = tmp_path.glob("events.out.tfevents.*")
     events = read_events(path.read_bytes())

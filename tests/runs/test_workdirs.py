@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,58 @@ def content(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_it_is_made_with_its_parents_and_left_empty(tmp_path: Path) -> None:
-    with workdirs.hold(tmp_path / "a" / "b", may_hold_a_run=False):
-        assert (tmp_path / "a" / "b").is_dir()
-    assert not list((tmp_path / "a" / "b").iterdir())
+def test_a_new_one_is_made_with_its_parents_and_stays_if_it_is_used(tmp_path: Path) -> None:
+    with workdirs.hold(tmp_path / "a" / "b", may_hold_a_run=False) as workdir:
+        assert workdir == tmp_path / "a" / "b"
+        assert workdirs.held == [workdir]
+        (workdir / "config.json").touch()
+    assert not workdirs.held
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["config.json"]
+
+
+def test_a_new_one_is_removed_if_nothing_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for workdir in ("new", None, "mine"):
+        with pytest.raises(UserError), workdirs.hold(workdir, may_hold_a_run=False):
+            raise UserError("bad data")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "runs"}
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_two_new_ones_at_once_get_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        workdirs.hold(None, may_hold_a_run=False) as first,
+        workdirs.hold(None, may_hold_a_run=False) as second,
+    ):
+        assert first != second
+        assert {first.parent, second.parent} == {Path("runs")}
+        assert re.fullmatch(r"\d{8}-\d{6}", first.name)
+
+
+def test_epochs_on_record(tmp_path: Path) -> None:
+    assert workdirs.epochs_on_record(tmp_path) == 0
+    # The power failed in the middle of the third line.
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    assert workdirs.epochs_on_record(tmp_path) == 2
+
+
+def test_stale_files_are_those_of_a_run_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    # As if a process had been killed while it wrote the hidden ones.
+    stale = ["summary.json", "curves.png", "events.out.tfevents.1.host.2", "report/curves.png"]
+    stale += [".summary.json.123.tmp", "report/.curves.png.123.tmp"]
+    kept = ["notes.txt", "config.json", "report/mine.txt"]
+    for name in (*stale, *kept):
+        (tmp_path / name).touch()
+    workdirs.remove_stale(tmp_path, keep={"config.json"})
+    files = {str(x.relative_to(tmp_path)) for x in tmp_path.rglob("*") if x.is_file()}
+    assert files == set(kept)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +158,7 @@ def test_a_second_one_is_refused_and_changes_nothing(
 
 HOLD = """
 import pathlib, sys, time
-from mnist_flax import workdirs
+from mnist_flax.runs import workdirs
 with workdirs.hold(pathlib.Path(sys.argv[1]), may_hold_a_run=True):
     print("held", flush=True)
     time.sleep(600)
@@ -120,7 +169,7 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(workdirs.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(workdirs.__file__).parents[2])},
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"

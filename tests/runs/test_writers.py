@@ -1,4 +1,4 @@
-"""What a run writes and prints."""
+"""What a run writes and prints: metrics, terminal, TensorBoard, curves, summary."""
 
 import io
 import json
@@ -14,7 +14,9 @@ from test_files import full_disk
 from test_tensorboard import read_events
 
 from mnist_flax import config as config_lib
-from mnist_flax.runs.writers import RunWriter, SilentWriter, epochs_on_record
+from mnist_flax.plots import augmentations, curves
+from mnist_flax.runs import checkpoints
+from mnist_flax.runs.run import Run
 
 SUMMARY_FIELDS = [
     *("params", "epochs", "final_test_accuracy", "best_test_accuracy", "best_epoch"),
@@ -26,6 +28,12 @@ SUMMARY_FIELDS = [
 @pytest.fixture
 def config() -> ConfigDict:
     return config_lib.load(config_lib.default_path())
+
+
+@pytest.fixture(autouse=True)
+def _no_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the states of these runs unsaved: there are none."""
+    monkeypatch.setattr(checkpoints, "save", lambda *args: None)
 
 
 def make_record(epoch: int, test_accuracy: float, **fields: Any) -> dict[str, Any]:
@@ -44,19 +52,28 @@ def make_record(epoch: int, test_accuracy: float, **fields: Any) -> dict[str, An
     }
 
 
-def write_run(workdir: Path, config: ConfigDict, accuracies: list[float]) -> dict[str, Any]:
-    writer = RunWriter(workdir, config, steps_per_epoch=469, num_test=10_000)
-    for epoch, accuracy in enumerate(accuracies, 1):
-        with writer.epoch_bar(epoch) as bar:
-            bar.update(469, 0.0033, 0.9921)
-        writer.epoch(make_record(epoch, accuracy))
-    return writer.close(
+def begin_run(workdir: Path, config: ConfigDict, num_test: int = 10_000) -> Run:
+    run = Run(workdir, config, None, overwrite=False)
+    image = np.zeros((28, 28), np.uint8)
+    run.begin(model_table="the table", num_train=60_000, num_test=num_test, example=image)
+    return run
+
+
+def finish_run(run: Run, num_test: int = 10_000) -> dict[str, Any]:
+    return run.finish(
         params=19_114,
-        total_seconds=552.4,
+        num_test=num_test,
         compile_seconds=7.5,
         backend="cpu",
         device_count=1,
     )
+
+
+def write_run(workdir: Path, config: ConfigDict, accuracies: list[float]) -> dict[str, Any]:
+    run = begin_run(workdir, config)
+    for epoch, accuracy in enumerate(accuracies, 1):
+        run.save(None, make_record(epoch, accuracy))
+    return finish_run(run)
 
 
 def test_files_of_a_run(tmp_path: Path, config: ConfigDict) -> None:
@@ -94,28 +111,29 @@ def test_files_of_a_run(tmp_path: Path, config: ConfigDict) -> None:
 
 
 def test_every_epoch_is_on_disk_when_it_ends(tmp_path: Path, config: ConfigDict) -> None:
-    writer = RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
+    run = begin_run(tmp_path, config)
     for epoch in (1, 2):
-        writer.epoch(make_record(epoch, 0.99))
+        run.save(None, make_record(epoch, 0.99))
         lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == list(range(1, epoch + 1))
+    assert run.history == [make_record(1, 0.99), make_record(2, 0.99)]
     assert not (tmp_path / "summary.json").exists()
 
 
-def test_epochs_on_record(tmp_path: Path) -> None:
-    assert epochs_on_record(tmp_path) == 0
-    # The power failed in the middle of the third line.
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
-    assert epochs_on_record(tmp_path) == 2
-
-
 def test_lines_in_a_pipe(
-    tmp_path: Path, config: ConfigDict, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    config: ConfigDict,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("time.perf_counter", iter([1000.0, 1552.4]).__next__)
     write_run(tmp_path, config, [0.9768, 0.9941])
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines() == [
+        f"Workdir: {tmp_path}",
+        "the table",
+        "Compiling: some seconds, and less the next time.",
         "Epoch 1  Train: Loss=0.0500 Accuracy=98.75  "
         "Test set: Average loss: 0.0165, Accuracy: 9768/10000 (97.68%)  25.0 s",
         "Epoch 2  Train: Loss=0.0500 Accuracy=98.75  "
@@ -140,14 +158,14 @@ def test_bar_on_a_terminal(
 
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("COLUMNS", str(columns))
-    writer = RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
-    assert writer.wants_progress
-    with writer.epoch_bar(1) as bar:
-        bar.update(235, 0.2, 0.75)
-        bar.update(469, 0.0033, 0.9921)
-    writer.epoch(make_record(1, 0.9949))
+    run = begin_run(tmp_path, config)
+    with run.progress(1) as progress:
+        assert progress is not None
+        progress(235, 0.2, 0.75)
+        progress(469, 0.0033, 0.9921)
+    run.save(None, make_record(1, 0.9949))
     lines = re.split(r"[\r\n]+", sys.stdout.getvalue().strip())
-    assert lines[0] == "Epoch 1"
+    assert lines[3] == "Epoch 1"
     assert len(lines[-2]) <= columns
     assert re.fullmatch(
         rf"Train: Loss=0\.0033 {batch}Accuracy=99\.21: 100%\|\S+\| "
@@ -155,6 +173,11 @@ def test_bar_on_a_terminal(
         lines[-2].strip(),
     )
     assert lines[-1] == "Test set: Average loss: 0.0165, Accuracy: 9949/10000 (99.49%)"
+
+
+def test_no_bar_in_a_pipe(tmp_path: Path, config: ConfigDict) -> None:
+    with begin_run(tmp_path, config).progress(1) as progress:
+        assert progress is None
 
 
 def test_target_is_compared_by_the_count(tmp_path: Path, config: ConfigDict) -> None:
@@ -170,9 +193,10 @@ def test_target_not_met(
 ) -> None:
     summary = write_run(tmp_path, config, [0.9939, 0.9931])
     assert summary["first_epoch_at_target"] is None
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "Target of 99.4 % not met: best 99.39 % at epoch 1, final 99.31 %; "
-        "19,114 parameters, 9 min 12 s."
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .startswith("Target of 99.4 % not met: best 99.39 % at epoch 1, final 99.31 %; 19,114")
     )
 
 
@@ -185,21 +209,30 @@ def test_durations(
     tmp_path: Path,
     config: ConfigDict,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    writer = RunWriter(tmp_path, config, steps_per_epoch=1, num_test=10)
-    writer.epoch(make_record(1, 1.0))
-    writer.close(
-        params=1, total_seconds=seconds, compile_seconds=0.0, backend="cpu", device_count=1
-    )
-    assert capsys.readouterr().out.endswith(f"1 parameters, {text}.\n")
+    monkeypatch.setattr("time.perf_counter", iter([1000.0, 1000.0 + seconds]).__next__)
+    write_run(tmp_path, config, [1.0])
+    assert capsys.readouterr().out.endswith(f"19,114 parameters, {text}.\n")
+
+
+def test_the_epochs_before_a_resume_count_by_their_own_times(
+    tmp_path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.perf_counter", iter([1000.0, 1010.0]).__next__)
+    saved = checkpoints.Saved(None, [make_record(1, 0.98), make_record(2, 0.99)])
+    run = Run(tmp_path, config, saved, overwrite=False)
+    image = np.zeros((28, 28), np.uint8)
+    run.begin(model_table="", num_train=60_000, num_test=10_000, example=image)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    assert finish_run(run)["total_seconds"] == pytest.approx(60.0)
 
 
 def test_what_json_has_no_number_for_is_null(
     tmp_path: Path, config: ConfigDict, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    writer = RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
-    record = make_record(1, 0.5, test_loss=float("nan"), train_loss=np.float32("inf"))
-    writer.epoch(record)
+    run = begin_run(tmp_path, config)
+    run.save(None, make_record(1, 0.5, test_loss=float("nan"), train_loss=np.float32("inf")))
 
     def refuse(constant: str) -> NoReturn:
         raise AssertionError(constant)
@@ -210,33 +243,15 @@ def test_what_json_has_no_number_for_is_null(
     assert "Average loss: nan" in capsys.readouterr().out
 
 
-def test_what_is_said_is_printed(
-    tmp_path: Path, config: ConfigDict, capsys: pytest.CaptureFixture[str]
-) -> None:
-    RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1).say("the table")
-    assert capsys.readouterr().out == "the table\n"
-
-
-def test_a_process_that_only_computes_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    writer = SilentWriter([{"epoch": 1}], wants_progress=True)
-    writer.say("the table")
-    with writer.epoch_bar(2) as bar:
-        assert bar is None
-    writer.epoch({"epoch": 2})
-    assert writer.history == [{"epoch": 1}, {"epoch": 2}]
-    assert writer.wants_progress
-    assert capsys.readouterr() == ("", "")
-
-
 def test_full_disk_leaves_whole_lines(tmp_path: Path, config: ConfigDict) -> None:
-    writer = RunWriter(tmp_path, config, steps_per_epoch=469, num_test=10_000)
+    run = begin_run(tmp_path, config)
 
-    def run() -> None:
+    def save() -> None:
         for epoch in range(1, 20):
-            writer.epoch(make_record(epoch, 0.99))
+            run.save(None, make_record(epoch, 0.99))
 
     with full_disk(4000), pytest.raises(OSError, match="too large"):
-        run()
+        save()
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     epochs = [json.loads(line)["epoch"] for line in lines]
     assert epochs == list(range(1, len(epochs) + 1))
@@ -245,22 +260,39 @@ def test_full_disk_leaves_whole_lines(tmp_path: Path, config: ConfigDict) -> Non
     assert read_events(events_file.read_bytes())[-1].step == 469 * (len(epochs) - 1)
 
 
+def test_a_picture_that_cannot_be_drawn_costs_a_warning(
+    tmp_path: Path,
+    config: ConfigDict,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: object, **kwargs: object) -> NoReturn:
+        raise RuntimeError("latex could not be found\nand more")
+
+    monkeypatch.setattr(curves, "draw_curves", fail)
+    monkeypatch.setattr(augmentations, "draw_augmentations", fail)
+    summary = write_run(tmp_path, config, [0.9941])
+    out, err = capsys.readouterr()
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert out.splitlines()[-1].startswith("Target of 99.4 % met at epoch 1")
+    warnings = err.splitlines()
+    assert [line.partition(" could")[0] for line in warnings] == [
+        "warning: TensorBoard's augmentations",
+        "warning: curves.png",
+    ]
+    for line in warnings:
+        assert "(RuntimeError: latex could not be found and more)" in line
+        assert line.endswith(f"--workdir {tmp_path} --resume draws it")
+
+
 def test_a_new_run_replaces_the_old_one_and_nothing_else(
     tmp_path: Path, config: ConfigDict
 ) -> None:
     write_run(tmp_path, config, [0.99])
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
-    (tmp_path / "report").mkdir()
-    # As if a process had been killed while it wrote them.
-    (tmp_path / ".summary.json.123.tmp").write_text("{")
-    (tmp_path / "report" / ".curves.png.123.tmp").write_text("{")
-    RunWriter(tmp_path, config, steps_per_epoch=1, num_test=1)
+    begin_run(tmp_path, config)
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
     (events,) = tmp_path.glob("events.out.tfevents.*")
     after = {path.name for path in tmp_path.iterdir()}
-    assert after == {
-        *("notes.txt", "other", "report", "config.json", "metrics.jsonl"),
-        events.name,
-    }
-    assert not list((tmp_path / "report").iterdir())
+    assert after == {"notes.txt", "other", "config.json", "metrics.jsonl", events.name}
