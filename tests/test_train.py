@@ -278,6 +278,36 @@ def test_a_run_of_another_config_is_not_resumed(config, tmp_path):
     assert (tmp_path / "summary.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("_compiled_once")
+def test_a_finished_run_may_ask_for_more_epochs(whole, tmp_path):
+    """By its 'step' schedule the epochs done are those of the longer run."""
+    config, workdir = whole
+    shorter = config.copy_and_resolve_references()
+    shorter.num_epochs = 1
+    train.train_and_evaluate(shorter, tmp_path)
+    (tmp_path / "report.html").touch()
+    train.train_and_evaluate(shorter, tmp_path, resume=True)
+    assert (tmp_path / "report.html").exists()
+    train.train_and_evaluate(config, tmp_path, resume=True)
+    assert_same_run(config, workdir, tmp_path)
+    assert not (tmp_path / "report.html").exists()
+    with pytest.raises(
+        UserError, match=r"num_epochs is 1, and the run in .* has 3 epochs done"
+    ):
+        train.train_and_evaluate(shorter, tmp_path, resume=True)
+
+
+@pytest.mark.usefixtures("_compiled_once")
+def test_a_schedule_by_which_its_epochs_would_have_been_others_says_so(config, tmp_path):
+    config.schedule.kind = "cosine"
+    config.num_epochs = 1
+    train.train_and_evaluate(config, tmp_path)
+    config.num_epochs = 2
+    message = r"num_epochs was 1 and is 2 \(by this schedule a run of another length has other"
+    with pytest.raises(UserError, match=message):
+        train.train_and_evaluate(config, tmp_path, resume=True)
+
+
 def test_overwrite_starts_from_nothing(config, tmp_path):
     train.train_and_evaluate(config, tmp_path)
     with pytest.raises(UserError, match="already holds a run"):

@@ -1,5 +1,9 @@
 """Where compiled programs are kept."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import pytest
 

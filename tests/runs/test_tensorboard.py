@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
@@ -133,6 +135,47 @@ def test_what_a_run_shows(tmp_path: Path) -> None:
         assert len(image.getbands()) == picture.colorspace
     (end,) = events[-1].summary.value
     assert hparams_of(end).session_end_info.ByteSize()
+
+
+def make_record(epoch: int) -> dict[str, Any]:
+    names = ("learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
+    return {
+        "step": 469 * epoch,
+        **dict.fromkeys(names, 0.5**epoch),
+        "images_per_second": 2500.0,
+    }
+
+
+@pytest.mark.parametrize("lost", [0, 1, 40, 400])
+def test_a_resume_continues_the_same_file_and_shows_no_point_twice(
+    tmp_path: Path, lost: int
+) -> None:
+    """A kill may cut off the last events; an open TensorBoard reads on in the same file."""
+    config = config_lib.load(config_lib.default_path())
+    image = np.zeros((28, 28), np.uint8)
+    first = tensorboard.TensorBoardWriter(tmp_path, config, [], image)
+    for epoch in (1, 2):
+        first.epoch(make_record(epoch))
+    inode = first.path.stat().st_ino
+    os.truncate(first.path, first.path.stat().st_size - lost)
+
+    history = [make_record(1), make_record(2)]
+    again = tensorboard.TensorBoardWriter(tmp_path, config, history, image)
+    again.epoch(make_record(3))
+    assert again.path == first.path
+    assert again.path.stat().st_ino == inode
+    events = read_events(again.path.read_bytes())
+    points = [
+        (event.step, value.tag)
+        for event in events
+        for value in event.summary.value
+        if value.HasField("simple_value")
+    ]
+    assert len(points) == len(set(points)) == 3 * 6
+    # Points of epochs that are trained anew would be dropped.
+    (restart,) = (event for event in events if event.HasField("session_log"))
+    assert restart.session_log.status == restart.session_log.START
+    assert restart.step == 2 * 469 + 1
 
 
 def test_tensorflow_is_not_needed() -> None:
