@@ -1,21 +1,21 @@
-"""A network's layers as one line of text, such as '8 16 pool 16 32 pool 32 32k1'.
+"""Parses a network's architecture, a line of text such as '8 16 pool 16 32 pool 32 32k1'.
 
-A number is a convolution with that many features, 3x3 or, with kK behind it, KxK, then batch
-norm and ReLU. 'same' is the convolution before it once more, with the same kernel and bias and
-a batch norm of its own; it has as many features as its input. 'pool' is 2x2 max pooling. Global
-average pooling and a linear layer follow, and are not in the line.
+A number is a convolution with that many features, then batch norm and ReLU. Its kernel is 3x3;
+with kK after the number it is KxK. 'same' repeats the convolution before it, with the same
+kernel and bias, but with its own batch norm; the kernel must have as many features as channels.
+'pool' is 2x2 max pooling. After the line come global average pooling and a linear layer.
 
-Nothing here imports JAX: a config is checked before anything slow begins.
+This module does not import JAX, so that a config is checked before anything slow begins.
 """
 
 import re
 from typing import NamedTuple
 
-# The assignment's.
+# The assignment's network.
 DEFAULT = "8 16 pool 16 32 pool 32 32k1"
 
 # 28 pixels can be halved twice. No kernel is larger than the smallest image, 7x7. The number of
-# convolutions has a limit as files of weights name architectures, too.
+# convolutions has a limit because an architecture may also come from a file of weights.
 _CONV = r"[1-9][0-9]{0,2}(k[1357])?"
 _WHOLE = re.compile(rf"{_CONV}( {_CONV}| same| pool(?! pool))*")
 MAX_CONVS, MAX_POOLS = 32, 2
@@ -25,11 +25,11 @@ class Block(NamedTuple):
     """A convolution with stride 1 and zero padding, batch norm, ReLU and perhaps pooling.
 
     Attributes:
-      features: of the convolution.
-      kernel_size: its height and width.
+      features: number of features of the convolution.
+      kernel_size: height and width of its kernel.
       pool: whether 2x2 max pooling follows.
-      kernel: the number, from 1, of the block whose kernel and bias it has: its own, or that of
-        one before it.
+      kernel: number, from 1, of the block whose kernel and bias it uses: this one or an earlier
+        one.
     """
 
     features: int
@@ -39,19 +39,22 @@ class Block(NamedTuple):
 
 
 def is_valid(text: str) -> bool:
-    """Whether `parse` takes it."""
+    """Says whether `parse` accepts a text."""
     return _blocks(text) is not None
 
 
 def parse(text: str) -> list[Block]:
-    """The blocks that a line names, in their order.
+    """Lists the blocks of an architecture, in their order.
 
     Raises:
-      ValueError: it is none.
+      TypeError: it is not a string.
+      ValueError: it is not an architecture.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"architecture is {text!r}; it must be a string such as {DEFAULT!r}")
     blocks = _blocks(text)
     if blocks is None:
-        raise ValueError(f"{text!r} is no architecture; {DEFAULT!r} is one")
+        raise ValueError(f"{text!r} is not an architecture; {DEFAULT!r} is one")
     return blocks
 
 

@@ -1,16 +1,16 @@
-"""The assignment's augmentations on batches, equal to torchvision's on PIL images to the byte.
+"""Augments batches as the assignment does, equal to the byte to torchvision on PIL images.
 
 torchvision hands PIL images to Pillow, and Pillow computes with integers: fixed-point weights
-when it resizes, 16.16 fixed-point coordinates when it rotates, truncated blends for brightness
-and contrast. Everything here does that same arithmetic on a whole batch, in int32 and float32
-only, so that nothing depends on a backend's own rounding, and the whole of it can live inside
-a jitted training step. (Tested on CPU.) What each function equals is written as the Pillow call
-it stands for.
+to resize, 16.16 fixed-point coordinates to rotate, truncated blends for brightness and
+contrast. The functions here do the same arithmetic on a whole batch, and can be part of a
+jitted training step. They use only int32 and float32, so that no result depends on how a
+backend rounds (tested on CPU). Each docstring names the Pillow call that its function equals.
 
-    params = sample_params(key, len(images), config.augment)   # one draw per image
-    images = normalize(apply(images, params))                  # uint8 to float32
+    images = random_augment(key, images)   # uint8[N,28,28], another draw for each image
+    pixels = normalize(images)             # float32[N,28,28,1], for the network
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -18,22 +18,23 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from mnist_flax import config
 from mnist_flax.ops.pillow_geometry import SIZE, resize_taps, rotation, scaled_positions
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training images, as the assignment rounds them
 
 
 class AugmentParams(NamedTuple):
-    """One draw per image; signs and meaning are torchvision's.
+    """One draw for each image; signs and meaning are torchvision's.
 
     Attributes:
-        crop: bool[N], whether the centre is cropped and enlarged.
-        degrees: float32[N], rotation, counterclockwise.
-        brightness: float32[N], factor at least 0; 1 leaves the image as it is.
-        contrast: float32[N], factor at least 0; 1 leaves the image as it is.
-        brightness_first: bool[N], whether brightness comes before contrast.
-        translate: int32[N,2], shift to the right and down, in pixels.
-        scale: float32[N], magnification about the centre.
+      crop: bool[N], whether the centre is cropped and enlarged.
+      degrees: float32[N], rotation, counterclockwise.
+      brightness: float32[N], factor at least 0; 1 leaves the image as it is.
+      contrast: float32[N], factor at least 0; 1 leaves the image as it is.
+      brightness_first: bool[N], whether brightness comes before contrast.
+      translate: int32[N,2], shift to the right and down, in pixels.
+      scale: float32[N], magnification about the centre.
     """
 
     crop: jax.Array
@@ -45,38 +46,63 @@ class AugmentParams(NamedTuple):
     scale: jax.Array
 
 
-def sample_params(key: jax.Array, n: int, config: ConfigDict) -> AugmentParams:
+def random_augment(
+    key: jax.Array, images: jax.Array, ranges: ConfigDict | None = None
+) -> jax.Array:
+    """Augments each image at random: `sample_params`, then `apply`.
+
+    Args:
+      key: a JAX random key; the same key gives the same draws.
+      images: uint8[N,28,28].
+      ranges: a config's group `augment`; None: that of configs/default.py, the assignment's.
+
+    Returns:
+      uint8[N,28,28].
+
+    Raises:
+      TypeError: the images are not uint8.
+      ValueError: the images have another shape.
+    """
+    if ranges is None:
+        ranges = _default_ranges()
+    params = sample_params(key, len(images), ranges)
+    return apply(images, params, crop_size=ranges.crop_size)
+
+
+def sample_params(key: jax.Array, n: int, ranges: ConfigDict | None = None) -> AugmentParams:
     """Draws the parameters of n images as torchvision's transforms draw them.
 
     Args:
-        key: a JAX random key; the same key gives the same draws.
-        n: number of images.
-        config: the config's group `augment`, see configs/default.py. `crop_size` is not drawn:
-            give it to `apply`.
+      key: a JAX random key; the same key gives the same draws.
+      n: number of images.
+      ranges: a config's group `augment`; None: that of configs/default.py, the assignment's.
+        Its `crop_size` is not drawn; give it to `apply`.
 
     Returns:
-        Independent draws: crop with `crop_probability`, degrees from U(-degrees, degrees), the
-        two factors from U(max(0, 1 - x), 1 + x), their order by a fair coin, the translations
-        from U(-28 translate, 28 translate) rounded to whole pixels (half to even), which makes
-        the outermost rarer, and the scale from U(scale_min, scale_max).
+      Independent draws: crop with `crop_probability`, degrees from U(-degrees, degrees), the
+      two factors from U(max(0, 1 - x), 1 + x), their order by a fair coin, and the scale from
+      U(scale_min, scale_max). The translations are from U(-28 translate, 28 translate), rounded
+      to whole pixels (half to even), which makes the outermost rarer.
     """
-    shift = SIZE * config.translate
+    if ranges is None:
+        ranges = _default_ranges()
+    shift = SIZE * ranges.translate
     low, high = zip(
         (0.0, 1.0),
-        (-config.degrees, config.degrees),
-        (max(0.0, 1 - config.brightness), 1 + config.brightness),
-        (max(0.0, 1 - config.contrast), 1 + config.contrast),
+        (-ranges.degrees, ranges.degrees),
+        (max(0.0, 1 - ranges.brightness), 1 + ranges.brightness),
+        (max(0.0, 1 - ranges.contrast), 1 + ranges.contrast),
         (0.0, 1.0),
         (-shift, shift),
         (-shift, shift),
-        (config.scale_min, config.scale_max),
+        (ranges.scale_min, ranges.scale_max),
         strict=True,
     )
     draws = jax.random.uniform(
         key, (n, len(low)), jnp.float32, jnp.array([low]), jnp.array([high])
     )
     return AugmentParams(
-        crop=draws[:, 0] < config.crop_probability,
+        crop=draws[:, 0] < ranges.crop_probability,
         degrees=draws[:, 1],
         brightness=draws[:, 2],
         contrast=draws[:, 3],
@@ -86,20 +112,26 @@ def sample_params(key: jax.Array, n: int, config: ConfigDict) -> AugmentParams:
     )
 
 
+@functools.cache
+def _default_ranges() -> ConfigDict:
+    """Reads the assignment's ranges; they are written in configs/default.py only."""
+    return config.load(config.default_path()).augment
+
+
 def apply(images: jax.Array, params: AugmentParams, *, crop_size: int = 22) -> jax.Array:
-    """The assignment's transforms in its order: crop and resize, rotate, jitter, affine.
+    """Applies the assignment's transforms in its order: crop, rotate, jitter, affine.
 
     Args:
-        images: uint8[N,28,28].
-        params: one draw per image.
-        crop_size: side of the centre crop in pixels, 1 to 28; static.
+      images: uint8[N,28,28].
+      params: one draw for each image, from `sample_params`.
+      crop_size: side of the centre crop in pixels, 1 to 28; static.
 
     Returns:
-        uint8[N,28,28].
+      uint8[N,28,28].
 
     Raises:
-        TypeError: if an array has the wrong dtype.
-        ValueError: if an array has the wrong shape, or crop_size is out of range.
+      TypeError: an array has the wrong dtype.
+      ValueError: an array has the wrong shape, or crop_size is out of range.
     """
     images = crop_and_resize(images, params.crop, crop_size=crop_size)
     images = _settle(rotate(images, params.degrees))
@@ -108,45 +140,45 @@ def apply(images: jax.Array, params: AugmentParams, *, crop_size: int = 22) -> j
 
 
 def _settle(images: jax.Array) -> jax.Array:
-    """The same images, computed to the end before anything that follows uses them.
+    """Returns the same images, and keeps XLA from fusing what follows with what came before.
 
-    XLA on CPU drops `lax.optimization_barrier` and fuses what follows with what came before:
-    the rotation would be computed anew for the mean, for each blend and for each pixel that
-    the affine transform takes, which quadruples the time of a batch. It does not fuse across
-    a scatter, and adding 0 to two pixels is the smallest one.
+    XLA on CPU ignores `lax.optimization_barrier`. It would compute the rotation again for the
+    mean, for each blend and for each pixel that the affine transform takes, which makes a batch
+    take four times as long. It does not fuse across a scatter; adding 0 to two pixels is the
+    smallest one.
     """
     return images.at[:, jnp.array([0, 1]), 0].add(jnp.uint8(0))
 
 
-# ToTensor and Normalize have 256 possible results: those of torchvision's three float32
-# operations. XLA, left to do the arithmetic, would divide by multiplying with reciprocals.
+# ToTensor and Normalize have only 256 results: those of torchvision's three float32 operations.
+# They are looked up, because XLA would multiply with reciprocals where torchvision divides.
 _UNIT = np.arange(256, dtype=np.float32) / np.float32(255)
 _NORMALIZED = (_UNIT - np.float32(MEAN)) / np.float32(STD)
 
 
 def normalize(images: jax.Array) -> jax.Array:
-    """ToTensor and Normalize: (x / 255 - 0.1307) / 0.3081, bit for bit torchvision's floats.
+    """Applies ToTensor and Normalize, (x / 255 - 0.1307) / 0.3081, bit for bit torchvision's.
 
     Args:
-        images: uint8[N,28,28].
+      images: uint8[N,28,28].
 
     Returns:
-        float32[N,28,28,1].
+      float32[N,28,28,1].
     """
     _check(images)
     return jnp.asarray(_NORMALIZED)[images][..., None]
 
 
 def crop_and_resize(images: jax.Array, crop: jax.Array, *, crop_size: int = 22) -> jax.Array:
-    """CenterCrop(crop_size) and Resize(28): `Image.crop(...).resize((28, 28), BILINEAR)`.
+    """Applies CenterCrop(crop_size) and Resize(28): `Image.resize` of a crop, bilinear.
 
     Args:
-        images: uint8[N,28,28].
-        crop: bool[N]; where False the image stays as it is.
-        crop_size: side of the crop in pixels, 1 to 28; static.
+      images: uint8[N,28,28].
+      crop: bool[N]; an image with False stays as it is.
+      crop_size: side of the crop in pixels, 1 to 28; static.
 
     Returns:
-        uint8[N,28,28].
+      uint8[N,28,28].
     """
     _check(images, crop=crop)
     if not 1 <= crop_size <= SIZE:
@@ -159,20 +191,20 @@ def crop_and_resize(images: jax.Array, crop: jax.Array, *, crop_size: int = 22) 
         fixed = left * weights[0].reshape(shape) + right * weights[1].reshape(shape)
         return ((fixed + (1 << 21)) >> 22).astype(jnp.uint8)
 
-    # Each pass rounds to bytes, so the order, columns before rows, is part of the result.
+    # Each pass rounds to bytes, so the result depends on the order: columns, then rows.
     resized = enlarge(enlarge(images, 2), 1)
     return jnp.where(crop[:, None, None], resized, images)
 
 
 def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
-    """RandomRotation: `Image.rotate(degrees)`, nearest pixel, 0 outside.
+    """Applies RandomRotation: `Image.rotate(degrees)`, nearest pixel, 0 outside.
 
     Args:
-        images: uint8[N,28,28].
-        degrees: float32[N], counterclockwise; any angle.
+      images: uint8[N,28,28].
+      degrees: float32[N], counterclockwise; any angle.
 
     Returns:
-        uint8[N,28,28].
+      uint8[N,28,28].
     """
     _check(images, degrees=degrees)
     cos, sin, x0, y0 = (c[:, None, None] for c in rotation(degrees))
@@ -184,47 +216,47 @@ def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
 def color_jitter(
     images: jax.Array, brightness: jax.Array, contrast: jax.Array, brightness_first: jax.Array
 ) -> jax.Array:
-    """ColorJitter(brightness, contrast): the two functions below, in the order that was drawn.
+    """Applies ColorJitter: `adjust_brightness` and `adjust_contrast` in the order drawn.
 
     Args:
-        images: uint8[N,28,28].
-        brightness: float32[N], factor at least 0.
-        contrast: float32[N], factor at least 0.
-        brightness_first: bool[N].
+      images: uint8[N,28,28].
+      brightness: float32[N], factor at least 0.
+      contrast: float32[N], factor at least 0.
+      brightness_first: bool[N], whether brightness comes before contrast.
 
     Returns:
-        uint8[N,28,28].
+      uint8[N,28,28].
     """
     _check(images, brightness=brightness, brightness_first=brightness_first)
-    # A factor of 1 changes nothing: contrast stands between two places for brightness.
+    # A factor of 1 changes nothing: brightness is applied before or after contrast.
     images = adjust_brightness(images, jnp.where(brightness_first, brightness, 1))
     images = adjust_contrast(images, contrast)
     return adjust_brightness(images, jnp.where(brightness_first, 1, brightness))
 
 
 def adjust_brightness(images: jax.Array, brightness: jax.Array) -> jax.Array:
-    """`ImageEnhance.Brightness(image).enhance(brightness)`: a blend with black.
+    """Blends with black: `ImageEnhance.Brightness(image).enhance(brightness)`.
 
     Args:
-        images: uint8[N,28,28].
-        brightness: float32[N], factor at least 0.
+      images: uint8[N,28,28].
+      brightness: float32[N], factor at least 0.
 
     Returns:
-        uint8[N,28,28].
+      uint8[N,28,28].
     """
     _check(images, brightness=brightness)
     return _blend(jnp.zeros_like(brightness), images, brightness)
 
 
 def adjust_contrast(images: jax.Array, contrast: jax.Array) -> jax.Array:
-    """`ImageEnhance.Contrast(image).enhance(contrast)`: a blend with the rounded mean.
+    """Blends with the rounded mean: `ImageEnhance.Contrast(image).enhance(contrast)`.
 
     Args:
-        images: uint8[N,28,28].
-        contrast: float32[N], factor at least 0.
+      images: uint8[N,28,28].
+      contrast: float32[N], factor at least 0.
 
     Returns:
-        uint8[N,28,28].
+      uint8[N,28,28].
     """
     _check(images, contrast=contrast)
     pixels = SIZE * SIZE
@@ -233,26 +265,26 @@ def adjust_contrast(images: jax.Array, contrast: jax.Array) -> jax.Array:
 
 
 def _blend(gray: jax.Array, images: jax.Array, factor: jax.Array) -> jax.Array:
-    """`Image.blend` of a plain gray, float32[N], with the images: truncated, not rounded."""
+    """Blends a uniform gray, float32[N], with images: `Image.blend`, which truncates."""
     gray, factor = gray[:, None, None], factor[:, None, None]
     change = factor * (images.astype(jnp.float32) - gray)
-    # Pillow rounds the product to float32 before it adds. Without a step in between, a compiler
-    # may fuse the two into one rounding, and factors such as 0.8 truncate differently. The clip
-    # is that step, and no result depends on it: beyond 256 every sum is cut to 0 or 255 anyway.
+    # Pillow rounds the product to float32 before it adds. A compiler may fuse the two into one
+    # rounding, and then factors such as 0.8 truncate differently; the clip in between prevents
+    # that. It changes no result: beyond 256 every sum becomes 0 or 255 anyway.
     change = jnp.clip(change, -256, 256)
     return jnp.clip(gray + change, 0, 255).astype(jnp.uint8)
 
 
 def affine(images: jax.Array, translate: jax.Array, scale: jax.Array) -> jax.Array:
-    """RandomAffine without rotation: `Image.transform((28, 28), AFFINE, ...)`, 0 outside.
+    """Applies RandomAffine without rotation: `Image.transform` with AFFINE, 0 outside.
 
     Args:
-        images: uint8[N,28,28].
-        translate: int32[N,2], x and y in pixels, -28 to 28.
-        scale: float32[N], 0.25 to 4.
+      images: uint8[N,28,28].
+      translate: int32[N,2], shift to the right and down, -28 to 28 pixels.
+      scale: float32[N], 0.25 to 4.
 
     Returns:
-        uint8[N,28,28].
+      uint8[N,28,28].
     """
     _check(images, translate=translate, scale=scale)
     x = scaled_positions(translate[:, 0], scale)[:, None, :]
@@ -265,11 +297,12 @@ _ROWS = np.arange(SIZE, dtype=np.int32)[None, :, None]
 
 
 def _nearest(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Pixel (x, y) of each image, 0 outside; x and y int32, of a shape like [N,28,28]."""
+    """Takes pixel (x, y) of each image, 0 outside; x and y int32, broadcast to [N,28,28]."""
     inside = (x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE)
     index = jnp.where(inside, y * SIZE + x, 0)
-    # One flat index and a mask: on CPU this gather is a vector loop; padded images or an index
-    # pair would take two to five times as long. Batched, so that devices keep their own images.
+    # One flat index and a mask: on CPU this gather is a vector loop; padded images or a pair of
+    # indices would take two to five times as long. It is batched, so that each device works on
+    # its own images.
     flat = images.reshape(-1, SIZE * SIZE)
     pixels = jnp.take_along_axis(
         flat, index.reshape(flat.shape), axis=1, mode="promise_in_bounds"

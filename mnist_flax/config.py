@@ -1,6 +1,6 @@
-"""Config files: where the default is, how one is read, and what each field may hold.
+"""Reads a config file, and checks what each of its fields holds.
 
-Nothing here imports JAX: bad input is answered before anything slow begins.
+Nothing here imports JAX: a bad config is answered before anything slow begins.
 """
 
 import difflib
@@ -32,12 +32,12 @@ _SPLIT = re.compile(rf"{_SLICE}(\+{_SLICE})*")
 
 
 class Rule(NamedTuple):
-    """What one field of a config may hold.
+    """What a field of a config may hold.
 
     Attributes:
-        allowed: In words, to follow 'it must be'.
-        accepts: Whether a value keeps the rule; called with any type at all.
-        kind: The type of every value that does.
+        allowed: The rule in words, to follow 'it must be'.
+        accepts: Says whether a value keeps the rule; it gets any type at all.
+        kind: The type of every value that keeps it.
     """
 
     allowed: str
@@ -46,7 +46,7 @@ class Rule(NamedTuple):
 
 
 def _integer(low: int, high: float = math.inf) -> Rule:
-    """An int (a bool is none) in [low, high]."""
+    """Makes the rule for an int, not a bool, in [low, high]."""
     allowed = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
     return Rule(
         f"an integer {allowed}", lambda x: type(x) is int and low <= x <= high, kind=int
@@ -54,7 +54,7 @@ def _integer(low: int, high: float = math.inf) -> Rule:
 
 
 def _number(allowed: str, accepts: Callable[[float], bool]) -> Rule:
-    """A finite float, or an int (a bool is none), that `accepts`."""
+    """Makes the rule for a finite float, or an int that is no bool, that `accepts`."""
     return Rule(
         f"a finite number {allowed}",
         lambda x: (
@@ -68,7 +68,7 @@ def _number(allowed: str, accepts: Callable[[float], bool]) -> Rule:
 
 
 def _one_of(names: tuple[str, ...]) -> Rule:
-    """One of a few strings."""
+    """Makes the rule for one of a few strings."""
     return Rule(
         " or ".join(map(repr, names)), lambda x: isinstance(x, str) and x in names, kind=str
     )
@@ -82,7 +82,7 @@ _TFDS_SPLIT = Rule(
     kind=str,
 )
 
-# Every field of a config, and nothing else: one without a line here is unknown.
+# Every field of a config: one that has no line here is unknown.
 RULES: Mapping[str, Rule] = {
     # jax.random.key drops all but 32 bits: 2**32 would silently be 0 again.
     "seed": _integer(0, 2**32 - 1),
@@ -121,7 +121,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def default_path() -> Path:
-    """The config file of the assignment: in the installed package, or else in the clone."""
+    """Returns the path of configs/default.py, in the installed package or in the clone."""
     package = Path(__file__).parent
     installed = package / "configs" / "default.py"
     return installed if installed.exists() else package.parent / "configs" / "default.py"
@@ -134,8 +134,8 @@ def load(path: str | Path) -> ConfigDict:
         path: A Python file that defines `get_config() -> ConfigDict`.
 
     Returns:
-        The config. A whole number in a field of floats has become a float. It is locked:
-        values can change, keys cannot.
+        The config. A whole number in a field of floats has become a float. The config is
+        locked: values can change, keys cannot.
 
     Raises:
         UserError: The file cannot be read or run, or its config is not valid.
@@ -215,13 +215,13 @@ def validate(config: ConfigDict) -> None:
 
 
 def check_known(key: str) -> None:
-    """Raises UserError if `key`, such as 'augment.degrees', is not the name of one field."""
+    """Raises UserError unless `key`, such as 'augment.degrees', is the name of a field."""
     if key in RULES:
         return
     members = [name for name in RULES if name.startswith(f"{key}.")]
     if members:
         raise UserError(f"config.{key} is a group; its fields are {', '.join(members)}")
-    # Also by its last part, for who forgets or mistakes the group.
+    # Also match the bare field name, without its group.
     names = {name.rpartition(".")[2]: name for name in RULES} | {name: name for name in RULES}
     near = difflib.get_close_matches(key, names, n=1)
     if near:
@@ -230,7 +230,7 @@ def check_known(key: str) -> None:
 
 
 def bad_value(key: str, value: object) -> UserError:
-    """The error for a field that holds what its rule does not accept."""
+    """Makes the error for a field that holds what its rule does not accept."""
     text = " ".join(repr(value).split())
     return UserError(f"config.{key} is {text}; it must be {RULES[key].allowed}")
 
@@ -253,7 +253,7 @@ def check_batch_size(config: ConfigDict, num_train: int) -> None:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"augment": {"degrees": 5.0}} to {"augment.degrees": 5.0}; an empty group is a value."""
+    """Turns {"augment": {"degrees": 5.0}} into {"augment.degrees": 5.0}."""
     fields: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, ConfigDict) and len(value):
@@ -264,7 +264,11 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _run_config_file(path: Path) -> Any:
-    """Runs a file and returns what its get_config() returns; UserError says what went wrong."""
+    """Runs a file and returns what its get_config() returns.
+
+    Raises:
+        UserError: The file cannot be read, or it or get_config() raised an error.
+    """
     try:
         source = path.read_bytes()
     except FileNotFoundError:
@@ -291,7 +295,7 @@ def _run_config_file(path: Path) -> Any:
 
 
 def _line(path: Path, error: Exception) -> str:
-    """', line 7': the innermost line of the file `path` that `error` came from, if any."""
+    """Names the innermost line of a file that an error came from: ', line 7', or ''."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f", line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -300,10 +304,10 @@ def _line(path: Path, error: Exception) -> str:
 
 
 def _describe(error: Exception) -> str:
-    """'ValueError: message', in one line."""
+    """Describes an error in one line: 'ValueError: message'."""
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     cause = error.args[0] if error.args else None
     if isinstance(error, AttributeError) and isinstance(cause, KeyError):
-        # A locked config's; it shows all of its fields before it says which may be meant.
+        # A locked config shows all of its fields before it says which may be meant.
         message = re.sub(r' Other fields present: ".*"\n', " ", cause.args[0], flags=re.S)
     return " ".join(f"{type(error).__name__}: {message}".split())

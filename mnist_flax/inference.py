@@ -43,7 +43,7 @@ def logits(
     return in_batches(padded, np.asarray(images), size)
 
 
-def evaluate(model: nn.Module, variables: Mapping[str, Any], split: Split) -> Scores:
+def evaluate_split(model: nn.Module, variables: Mapping[str, Any], split: Split) -> Scores:
     """Scores a network on a split, such as `input_pipeline.load('test')`.
 
     Args:

@@ -1,26 +1,23 @@
-"""The assignment's model summary: one row a layer, with its output's shape and parameters."""
+"""Writes the assignment's model summary: a row for each layer, its output and parameters."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-from clu import parameter_overview
 
-from mnist_flax.models import BatchNormReluPool
+from mnist_flax import architecture
+from mnist_flax.models import ConvNet
 
 _WIDTH = 64
 
 
 class Layer(NamedTuple):
-    """One call of a module that has parameters of its own.
+    """One layer of a network, in the order of the computation.
 
     Attributes:
-        name: Its place in the parameter tree: 'conv1'.
-        kind: Its class: 'Conv'.
-        shape: The shape of what it returns, without the batch.
-        params: Number of its own parameters; 0 where they were counted in a call before.
+      name: its name in the assignment, and in the tree of parameters if it has any: 'conv1'.
+      kind: what it is: 'Conv', 'BatchNormRelu', 'MaxPool', 'Dropout', 'Mean' or 'Dense'.
+      shape: shape of its output, without the batch; channels last.
+      params: number of its parameters; 0 for a convolution whose kernel an earlier row counts.
     """
 
     name: str
@@ -30,14 +27,17 @@ class Layer(NamedTuple):
 
 
 def model_table(model: nn.Module) -> str:
-    """The summary of a network, in the layout of the assignment's (torchsummary).
+    """Formats the summary of a network, in the layout of the assignment's (torchsummary).
 
     Args:
-        model: As for `list_layers`.
+      model: a `ConvNet`; for a network of another class, call `flax.linen.tabulate`.
 
     Returns:
-        Lines of 64 characters. Shapes are channels-last; -1 is the batch. Running statistics
-        are not parameters: they are not counted.
+      Lines of 64 characters. Shapes are channels-last; -1 is the batch. Running statistics are
+      not parameters and are not counted.
+
+    Raises:
+      TypeError: the network is not a `ConvNet`.
     """
     layers = list_layers(model)
     lines = [
@@ -61,51 +61,40 @@ def model_table(model: nn.Module) -> str:
 
 
 def list_layers(model: nn.Module) -> list[Layer]:
-    """Lists the layers of a network for images of 28 x 28, in the order they are called.
+    """Lists the layers of a network for images of 28 x 28, in the order of the computation.
 
-    The network is traced with abstract values; nothing is computed.
+    Nothing is traced or computed. Dropout with a rate of 0 has no row.
 
     Args:
-        model: A network that is called as `model(float32[N,28,28,1], train=False)`.
+      model: a `ConvNet`; for a network of another class, call `flax.linen.tabulate`.
+
+    Raises:
+      TypeError: the network is not a `ConvNet`.
     """
-    calls: list[tuple[tuple[str, ...], str, tuple[int, ...]]] = []
-
-    def note_shape(
-        method: Callable[..., Any],
-        args: Any,
-        kwargs: Any,
-        context: nn.module.InterceptorContext,
-    ) -> Any:
-        output = method(*args, **kwargs)
-        # The row is the batch norm's: the pooling that may follow it has none, as in the
-        # assignment. Of several outputs the first is what goes on to the next layer.
-        normalizes = isinstance(context.module, BatchNormReluPool)
-        shape = jax.tree.leaves(args[0] if normalizes else output)[0].shape
-        if len(shape) == 4:
-            # Inside, activations are [C,H,W,N].
-            channels, height, width, _ = shape
-            shape = (1, height, width, channels)
-        calls.append((context.module.path, type(context.module).__name__, shape[1:]))
-        return output
-
-    def init() -> Any:
-        return model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False)
-
-    with nn.intercept_methods(note_shape):
-        params = jax.eval_shape(init)["params"]
+    if not isinstance(model, ConvNet):
+        raise TypeError(
+            f"model is a {type(model).__name__}, and only the layers of a ConvNet are known "
+            "here; for another network call flax.linen.tabulate"
+        )
     layers = []
-    counted = set()
-    for path, kind, shape in calls:
-        own = _own_params(params, path)
-        if own:
-            count = 0 if path in counted else int(parameter_overview.count_parameters(own))
-            layers.append(Layer("/".join(path), kind, shape, count))
-            counted.add(path)
+    blocks = architecture.parse(model.architecture)
+    side, channels, pools, drops = 28, 1, 0, 0
+    for i, block in enumerate(blocks, 1):
+        shape = (side, side, block.features)
+        weights = block.features * (block.kernel_size**2 * channels + 1)
+        is_first_use = block.kernel == i
+        layers += [
+            Layer(f"conv{block.kernel}", "Conv", shape, weights if is_first_use else 0),
+            Layer(f"bn{i}", "BatchNormRelu", shape, 2 * block.features),
+        ]
+        if block.pool:
+            side, pools = side // 2, pools + 1
+            shape = (side, side, block.features)
+            layers.append(Layer(f"pool{pools}", "MaxPool", shape, 0))
+        if model.dropout_rate and (block.pool or i == len(blocks)):
+            drops += 1
+            layers.append(Layer(f"drop{drops}", "Dropout", shape, 0))
+        channels = block.features
+    layers.append(Layer("gap", "Mean", (channels,), 0))
+    layers.append(Layer("fc", "Dense", (10,), 10 * (channels + 1)))
     return layers
-
-
-def _own_params(params: Any, path: tuple[str, ...]) -> dict[str, Any]:
-    """The arrays that the module at `path` holds itself, not through a module inside it."""
-    for name in path:
-        params = params.get(name, {})
-    return {name: value for name, value in params.items() if not isinstance(value, dict)}

@@ -1,4 +1,8 @@
-"""The network: the assignment's, or one of its kind."""
+"""Defines the network that is trained: the assignment's, or another of its kind.
+
+`plain.Net` is the same network in stock Linen: read that first. This one is faster (see
+`ops.layers`) and takes its layers from a line of text (see `architecture`).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +16,7 @@ from mnist_flax.ops import layers
 
 
 def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
-    """PyTorch's default for weights and biases: uniform within 1/sqrt(fan_in) of 0."""
+    """Makes PyTorch's default initializer: uniform within 1/sqrt(fan_in) of 0."""
 
     def init(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
         bound = fan_in**-0.5
@@ -22,10 +26,14 @@ def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
 
 
 class Conv(nn.Module):
-    """Convolution with stride 1 and 'SAME' padding, its bias beside it for batch norm to add.
+    """Convolution with stride 1 and 'SAME' padding, which leaves its bias to batch norm.
 
-    In training batch norm takes any constant away again: adding the bias would cost a pass over
-    the largest arrays of the network and change nothing but the running mean.
+    In training, batch norm subtracts any constant again. Adding the bias would cost a pass over
+    the largest arrays of the network, and change only the running mean.
+
+    Attributes:
+      features: number of features.
+      kernel_size: height and width of the kernel, odd.
     """
 
     features: int
@@ -33,7 +41,14 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """float[I,H,W,N] to float[features,H,W,N] without the bias, and the bias."""
+        """Convolves, without adding the bias.
+
+        Args:
+          x: float[I,H,W,N].
+
+        Returns:
+          float[features,H,W,N]; the bias, float32[features].
+        """
         shape = (self.kernel_size, self.kernel_size, x.shape[0], self.features)
         init = torch_uniform(shape[0] * shape[1] * shape[2])
         kernel = self.param("kernel", init, shape)
@@ -41,13 +56,15 @@ class Conv(nn.Module):
         return layers.conv(x, kernel), bias
 
 
-class BatchNormReluPool(nn.Module):
-    """Batch norm, ReLU and, if `pool`, 2x2 max pooling; running statistics are PyTorch's.
+class BatchNormRelu(nn.Module):
+    """Batch norm, ReLU and, if `pool`, 2x2 max pooling, which share one gradient.
+
+    The running statistics follow PyTorch's rule: the variance among them is unbiased.
 
     Attributes:
       pool: whether to pool.
-      momentum: share of the running statistics that a training step keeps; PyTorch's momentum
-        0.1 is 0.9 here.
+      momentum: share of the running statistics that a training step keeps, 0 to 1; PyTorch's
+        momentum of 0.1 is 0.9 here.
     """
 
     pool: bool = False
@@ -58,12 +75,12 @@ class BatchNormReluPool(nn.Module):
         """Normalizes y + shift.
 
         Args:
-          y: float[C,H,W,N]; H and W even if pool.
-          shift: float[C]. Its gradient in training is exactly zero.
+          y: float[C,H,W,N]; H and W even if `pool`.
+          shift: float[C], the bias of the convolution. In training its gradient is exactly 0.
           train: whether to use the batch's statistics and update the running ones.
 
         Returns:
-          float[C,H,W,N], or [C,H/2,W/2,N] if pool.
+          float[C,H,W,N], or [C,H/2,W/2,N] if `pool`.
         """
         features = (y.shape[0],)
         scale = self.param("scale", nn.initializers.ones, features)
@@ -78,7 +95,7 @@ class BatchNormReluPool(nn.Module):
             return nn.relu(layers.max_pool(z) if self.pool else z)
         out, mean, var = layers.batch_norm_relu(y, scale, bias, self.pool)
         if not self.is_initializing():
-            # Normalization uses the biased variance, the running one is unbiased: torch's rule.
+            # PyTorch's rule: the biased variance normalizes, the running one is unbiased.
             count = y.size // y.shape[0]
             new = 1 - self.momentum
             running_mean.value += new * (mean + shift - running_mean.value)
@@ -87,18 +104,18 @@ class BatchNormReluPool(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Convolutions, each with batch norm and ReLU, and poolings; the mean; a linear layer.
+    """Convolutions with batch norm, ReLU and pooling; the mean; a linear layer.
 
-    By default the layers are the assignment's, under the assignment's names: conv1 to conv6,
-    bn1 to bn6, fc. A convolution that is used again has the number of its first use. In
-    training, apply it with mutable=['batch_stats'] and rngs={'dropout': key}.
+    The default is the assignment's network, with the assignment's names: conv1 to conv6, bn1 to
+    bn6, fc. A convolution that is used again keeps the number of its first use. To train it,
+    call `apply` with `mutable=["batch_stats"]` and `rngs={"dropout": key}`.
 
     Attributes:
       dropout_rate: share of activations set to zero, in [0, 1).
-      dtype: type of the activations and of the factors of every product; None for that of the
-        images. Parameters, sums, the statistics of batch norm and the logits are float32 at
-        least.
-      architecture: the layers, see the room of that name.
+      dtype: type of the activations and of the factors of every product; None: that of the
+        images. Parameters, sums, the statistics of batch norm and the logits are at least
+        float32.
+      architecture: the layers, such as '8 16 pool 16'; see the module `architecture`.
     """
 
     dropout_rate: float = 0.05
@@ -107,15 +124,20 @@ class ConvNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Logits of a batch of images.
+        """Computes the logits of a batch of images.
 
         Args:
-          x: float32[N,28,28,1], normalized.
+          x: float[N,28,28,1], normalized; see `augment.normalize`.
           train: whether batch norm uses the batch's statistics and dropout is on.
 
         Returns:
           float32[N,10].
+
+        Raises:
+          TypeError: the images are not floats, or `architecture` is not a string.
+          ValueError: the images have another shape, or `architecture` is malformed.
         """
+        _check_images(x)
 
         def drop(x: jax.Array) -> jax.Array:
             if not train or not self.dropout_rate:
@@ -124,14 +146,14 @@ class ConvNet(nn.Module):
                 return layers.dropout(self.make_rng("dropout"), x, self.dropout_rate)
 
         blocks = architecture_lib.parse(self.architecture)
-        # See layers for why the batch comes last.
+        # The batch comes last; ops.layers says why.
         x = jnp.asarray(x, self.dtype).transpose(3, 1, 2, 0)
         convs: dict[int, Conv] = {}
         for i, (features, kernel_size, pool, kernel) in enumerate(blocks, 1):
             if kernel == i:
                 convs[i] = Conv(features, kernel_size, name=f"conv{i}")
             y, bias = convs[kernel](x)
-            x = BatchNormReluPool(pool, name=f"bn{i}")(y, bias, train=train)
+            x = BatchNormRelu(pool, name=f"bn{i}")(y, bias, train=train)
             if pool or i == len(blocks):
                 x = drop(x)
         x = x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32)).T
@@ -140,5 +162,18 @@ class ConvNet(nn.Module):
 
 
 def count_params(params: Any) -> int:
-    """Number of scalars in a parameter tree."""
+    """Counts the numbers in a tree of parameters.
+
+    Args:
+      params: a tree of arrays, such as `variables["params"]`.
+    """
     return sum(x.size for x in jax.tree.leaves(params))
+
+
+def _check_images(x: jax.Array) -> None:
+    """Raises TypeError or ValueError, at trace time, unless x is float[N,28,28,1]."""
+    needed = "float32[N,28,28,1], as augment.normalize(images) makes of uint8[N,28,28]"
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"the images have type {x.dtype}; ConvNet needs {needed}")
+    if x.ndim != 4 or x.shape[1:] != (28, 28, 1):
+        raise ValueError(f"the images have shape {x.shape}; ConvNet needs {needed}")

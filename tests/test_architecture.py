@@ -50,8 +50,14 @@ def test_the_same_again() -> None:
 )
 def test_what_is_none(text: str) -> None:
     assert not architecture.is_valid(text)
-    with pytest.raises(ValueError, match="is no architecture"):
+    with pytest.raises(ValueError, match="is not an architecture; '8 16 pool"):
         architecture.parse(text)
+
+
+@pytest.mark.parametrize("value", [[8, 16], (8, 16), 8, None])
+def test_another_type(value: object) -> None:
+    with pytest.raises(TypeError, match="it must be a string such as '8 16 pool 16 32 pool"):
+        architecture.parse(value)
 
 
 def test_limits_are_allowed() -> None:

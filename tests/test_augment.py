@@ -223,6 +223,28 @@ def test_draws_are_the_keys() -> None:
     assert not any((a == b).all() for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.parametrize("name", [None, *CONFIGS])
+def test_random_augment_draws_and_applies(name: str | None, images: np.ndarray) -> None:
+    key, some = jax.random.key(3), images[:64]
+    ranges = CONFIGS[name or "assignment"].copy_and_resolve_references()
+    if name == "wide":
+        ranges.crop_size = 14
+    params = augment.sample_params(key, 64, ranges)
+    expected = augment.apply(some, params, crop_size=ranges.crop_size)
+    got = jax.jit(lambda x: augment.random_augment(key, x, ranges if name else None))(some)
+    np.testing.assert_array_equal(got, expected)
+    if name is None:
+        jax.tree.map(np.testing.assert_array_equal, augment.sample_params(key, 64), params)
+
+
+def test_random_augment_refuses_other_images() -> None:
+    key = jax.random.key(0)
+    with pytest.raises(TypeError, match="images have dtype float32; uint8 is needed"):
+        augment.random_augment(key, np.zeros((2, 28, 28), np.float32))
+    with pytest.raises(ValueError, match=r"\(28, 28\); \(N, 28, 28\) is needed"):
+        augment.random_augment(key, np.zeros((28, 28), np.uint8))
+
+
 def test_factors_are_never_negative() -> None:
     params = augment.sample_params(jax.random.key(6), 10_000, CONFIGS["wide"])
     for factor in (params.brightness, params.contrast):

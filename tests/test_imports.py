@@ -18,7 +18,7 @@ CORE = {
     *("plain", "models", "augment", "optimizers", "input_pipeline", "inference", "steps"),
     *("programs", "model_table", "torch_interop"),
 }
-BASE = {"errors", "metrics", "config", "architecture", "datasets", "parallel", "ops"}
+BASE = {"errors", "paths", "metrics", "config", "architecture", "datasets", "parallel", "ops"}
 
 # A place, a file or a folder, and the places that it may import besides itself.
 TABLE = {
@@ -26,20 +26,30 @@ TABLE = {
     "metrics": set(),
     "architecture": {"errors"},
     "config": {"errors", "architecture"},
-    "datasets": {"errors"},
+    "paths": {"errors"},
+    "datasets": {"errors", "paths"},
     "parallel": {"errors"},
     "ops": {"parallel"},
     **dict.fromkeys(CORE, BASE | CORE),
     "plots": {"metrics", "augment", "config"},
-    "runs": {"errors", "config", "metrics", "plots", "parallel"},
+    "runs": {"errors", "paths", "config", "metrics", "plots", "parallel"},
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
-    "cli": {"errors", "config"},
+    "cli": {"errors", "paths", "config"},
     **dict.fromkeys(COMMANDS, BASE | CORE | {"plots", "runs", "train", "trained", "cli"}),
 }
 
 # What needs no accelerator must not wait for JAX to be imported.
-WITHOUT_JAX = {"errors", "metrics", "architecture", "config", "datasets", "main", "evaluate"}
+WITHOUT_JAX = {
+    "errors",
+    "paths",
+    "metrics",
+    "architecture",
+    "config",
+    "datasets",
+    "main",
+    "evaluate",
+}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -275,7 +275,7 @@ def test_a_second_run_in_a_workdir_is_refused_at_once(
         assert main(["--workdir=run", *flags]) == 2
     assert capsys.readouterr() == (
         "",
-        "error: another process is at a run in the workdir run; wait for it to end, or choose "
+        "error: another process runs in the workdir run; wait for it to end, or choose "
         "another --workdir\n",
     )
     assert not runs

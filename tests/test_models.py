@@ -3,7 +3,6 @@
 import math
 import re
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,61 +110,30 @@ def test_initial_weights_are_pytorchs(layer):
         assert abs(values.std() - sd) < 5 * sd / math.sqrt(values.size)
 
 
-def linen_twin(variables, x):
-    """The same network from Linen's own layers, without dropout, in training."""
-
-    class Twin(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            for i, (features, size, pool) in enumerate(
-                [(8, 3, 0), (16, 3, 1), (16, 3, 0), (32, 3, 1), (32, 3, 0), (32, 1, 0)], 1
-            ):
-                x = nn.Conv(features, (size, size), name=f"conv{i}")(x)
-                x = nn.BatchNorm(False, momentum=0.9, epsilon=1e-5, name=f"bn{i}")(x)
-                x = nn.relu(x)
-                x = nn.max_pool(x, (2, 2), (2, 2)) if pool else x
-            return nn.Dense(10, name="fc")(x.mean((1, 2)))
-
-    return Twin().apply(variables, x, mutable=["batch_stats"])
-
-
-def test_training_mode_is_linens_network(variables):
-    x = jax.random.normal(jax.random.key(1), (8, 28, 28, 1))
-    model = models.ConvNet(dropout_rate=0.0)
-    logits, updates = model.apply(variables, x, train=True, mutable=["batch_stats"])
-    expected, expected_updates = linen_twin(variables, x)
-    np.testing.assert_allclose(logits, expected, atol=1e-4)
-    for i in range(1, 7):
-        got, want = (u["batch_stats"][f"bn{i}"] for u in (updates, expected_updates))
-        np.testing.assert_allclose(got["mean"], want["mean"], atol=1e-5)
-        # Linen keeps the biased variance, PyTorch and we the unbiased one.
-        count = 8 * {1: 28, 2: 28, 3: 14, 4: 14, 5: 7, 6: 7}[i] ** 2
-        unbiased = 0.9 + (want["var"] - 0.9) * count / (count - 1)
-        np.testing.assert_allclose(got["var"], unbiased, atol=1e-5)
+@pytest.mark.parametrize(
+    ("shape", "dtype", "error", "message"),
+    [
+        ((2, 28, 28, 1), jnp.uint8, TypeError, "the images have type uint8"),
+        ((2, 28, 28, 1), jnp.int32, TypeError, "the images have type int32"),
+        ((2, 28, 28), jnp.uint8, TypeError, "the images have type uint8"),
+        ((2, 28, 28), jnp.float32, ValueError, r"the images have shape \(2, 28, 28\)"),
+        ((28, 28, 1), jnp.float32, ValueError, r"the images have shape \(28, 28, 1\)"),
+        ((2, 32, 32, 3), jnp.float32, ValueError, r"the images have shape \(2, 32, 32, 3\)"),
+        ((2, 1, 28, 28), jnp.float32, ValueError, r"the images have shape \(2, 1, 28, 28\)"),
+    ],
+)
+def test_other_images_are_refused(variables, shape, dtype, error, message):
+    words = rf"{message}; ConvNet needs float32\[N,28,28,1\], as augment\.normalize\(images\)"
+    images = jax.ShapeDtypeStruct(shape, dtype)
+    with pytest.raises(error, match=words):
+        jax.eval_shape(lambda x: models.ConvNet().apply(variables, x, train=False), images)
 
 
-def test_gradient_is_linens(variables):
-    # In float64: in float32 the rounding of a layer flips a ReLU or two in the next.
-    with jax.enable_x64(True):
-        variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
-        x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1), jnp.float64)
-        model = models.ConvNet(dropout_rate=0.0)
-
-        def ours(params):
-            tree = variables | {"params": params}
-            return jnp.square(
-                model.apply(tree, x, train=True, mutable=["batch_stats"])[0]
-            ).sum()
-
-        def linens(params):
-            return jnp.square(linen_twin(variables | {"params": params}, x)[0]).sum()
-
-        got, want = (jax.grad(f)(variables["params"]) for f in (ours, linens))
-        for i in range(1, 7):
-            # Batch norm takes a bias away again: zero, where Linen has the rounding of a zero.
-            assert not got[f"conv{i}"].pop("bias").any()
-            assert np.abs(want[f"conv{i}"].pop("bias")).max() < 1e-12
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), got, want)
+def test_an_architecture_that_is_not_a_string():
+    with pytest.raises(TypeError, match=r"\(8, 16\); it must be a string such as '8 16 pool"):
+        models.ConvNet(architecture=[8, 16]).init(
+            jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False
+        )
 
 
 def test_evaluation_leaves_the_state_alone_and_needs_no_key(variables):

@@ -242,7 +242,7 @@ def test_a_second_run_at_the_same_time_is_refused_and_changes_nothing(
         save(*args)
         before = content(tmp_path)
         for flags in ({}, {"resume": True}, {"overwrite": True}):
-            with pytest.raises(UserError, match="another process is at a run in the workdir"):
+            with pytest.raises(UserError, match="another process runs in the workdir"):
                 train.train_and_evaluate(config, tmp_path, **flags)
         assert content(tmp_path) == before
 

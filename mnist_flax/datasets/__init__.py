@@ -1,1 +1,1 @@
-"""The datasets: a tfds builder each, the files it is made from, and its preparation."""
+"""Datasets: for each a tfds builder, the files it reads, and its preparation."""

@@ -1,4 +1,4 @@
-"""IDX, the format in which MNIST is published: reads a file and trusts nothing in it."""
+"""Reads IDX, the format in which MNIST is published, and trusts nothing in a file."""
 
 import gzip
 import math
@@ -38,8 +38,8 @@ def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     size = math.prod(shape)
     try:
         with gzip.open(path) as file:
-            # One byte more than there should be: a file too long shows, and one that is not is
-            # read to its end, where gzip checks its CRC.
+            # One byte more than there should be: this shows a file that is too long, and reads
+            # any other to its end, where gzip checks its CRC.
             content = file.read(header.size + size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _unusable(path, f"it cannot be read: {error}") from error
@@ -60,5 +60,5 @@ def read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _unusable(path: Path, why: str) -> UserError:
     return UserError(
-        f"{path} is not the IDX file it should be: {why}; delete it, and it is fetched anew"
+        f"{path} is not the IDX file it should be: {why}; delete it to have it fetched anew"
     )

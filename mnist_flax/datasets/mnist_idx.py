@@ -1,7 +1,7 @@
-"""The tfds builder of MNIST, made from the four IDX files without TensorFlow.
+"""Builds MNIST for tfds from the four IDX files, without TensorFlow.
 
-tfds' own `mnist` needs TensorFlow to be prepared (gzip, PNG). This one is called `mnist_idx`,
-so that both can stand in one data folder, and stores each image as its 784 raw bytes.
+The `mnist` of tfds needs TensorFlow for its preparation (gzip, PNG). This builder is called
+`mnist_idx`, so that both fit into one data folder. It stores each image as its 784 raw bytes.
 """
 
 from collections.abc import Iterator
@@ -29,18 +29,18 @@ _CITATION = """\
 
 
 class _Info(tfds.core.DatasetInfo):
-    """DatasetInfo that does not look for figures of this dataset where there are none."""
+    """Describes the dataset without asking a server of tfds, which does not know it."""
 
     def initialize_from_bucket(self) -> None:
-        """Does nothing, where tfds would leave an empty temporary folder behind."""
+        """Does nothing: tfds would leave an empty temporary folder behind."""
 
 
 class MnistIdx(tfds.core.GeneratorBasedBuilder):
-    """MNIST in its original order; checksums.tsv beside this file lists what it is made from.
+    """MNIST in its original order; checksums.tsv beside this file lists the files it reads.
 
     Attributes:
-      BUNDLED: folder of the files that come with the package. tfds downloads those missing.
-      URL: folder they are downloaded from.
+      BUNDLED: folder of the files that come with the package. tfds downloads missing ones.
+      URL: where it downloads them from.
       SIZES: number of images of each split.
     """
 
@@ -57,7 +57,7 @@ class MnistIdx(tfds.core.GeneratorBasedBuilder):
             "image": tfds.features.Tensor(shape=(28, 28, 1), dtype=np.uint8, encoding="bytes"),
             "label": tfds.features.ClassLabel(num_classes=10),
         }
-        # Not dataset_info_from_configs, which wants a folder of metadata files by each builder.
+        # dataset_info_from_configs would want a folder of metadata files beside each builder.
         return _Info(
             builder=self,
             description=_DESCRIPTION,
@@ -93,7 +93,7 @@ class MnistIdx(tfds.core.GeneratorBasedBuilder):
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
             yield i, {"image": image[:, :, np.newaxis], "label": int(label)}
 
-    # tfds prints both to stdout, the first with sizes it does not know.
+    # tfds prints these two lines to stdout, the first with sizes that it does not know.
     def _log_download_bytes(self) -> None:
         logging.info("Preparing %s in %s", self.name, self.data_dir)
 

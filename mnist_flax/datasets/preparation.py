@@ -1,4 +1,4 @@
-"""From the files of a dataset to a prepared folder: once, whole or not at all."""
+"""Prepares a dataset from its files: once, and whole or not at all."""
 
 import contextlib
 import fcntl
@@ -12,10 +12,11 @@ import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from mnist_flax import paths
 from mnist_flax.datasets.mnist_idx import MnistIdx
 from mnist_flax.errors import UserError
 
-# By the name that config.dataset has; config.DATASETS lists the same names.
+# By the names of config.dataset; config.DATASETS lists the same ones.
 DATASETS: dict[str, type[MnistIdx]] = {"mnist": MnistIdx}
 
 _CHOOSE = "choose another folder with --config.data_dir or TFDS_DATA_DIR"
@@ -23,10 +24,10 @@ _REINSTALL = "reinstall mnist_flax, or delete the file to have it downloaded"
 
 
 def prepare(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> MnistIdx:
-    """Returns the builder of a dataset that is ready to be read, after preparing it if need be.
+    """Prepares a dataset if that has not been done, and returns its builder, ready to be read.
 
-    Several processes may call this at once: the first prepares, the others wait for it. A
-    preparation that was interrupted leaves nothing that is ever read, and is done again.
+    Several processes may call this at once: one prepares, the others wait. Nothing reads what
+    an interrupted preparation leaves behind; the next call prepares again.
 
     Args:
       dataset: a key of DATASETS.
@@ -34,8 +35,8 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> Mni
         TFDS_DATA_DIR, or ~/tensorflow_datasets.
 
     Raises:
-      UserError: unknown dataset; files it is made from that are damaged, or missing and not to
-        be downloaded; a data_dir that cannot be written; prepared data that is damaged.
+      UserError: the dataset is unknown; its files are damaged, or missing and cannot be
+        downloaded; data_dir cannot be written; the prepared data is damaged.
     """
     if dataset not in DATASETS:
         raise UserError(f"dataset: {dataset!r} is unknown; allowed: {', '.join(DATASETS)}")
@@ -43,7 +44,7 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> Mni
     root = _data_root(data_dir)
     folder = root / builder_class.name / str(builder_class.VERSION)
     try:
-        # Looked for before locking: prepared data may well stand on a read-only disk.
+        # Before the lock, which writes: prepared data may lie on a read-only disk.
         if not folder.exists():
             with _only_one_process(folder.parent):
                 if not folder.exists():
@@ -57,24 +58,33 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> Mni
 
 
 def damaged(folder: str | os.PathLike[str], why: object) -> UserError:
-    """The error for prepared data that cannot be read."""
+    """Makes the error for prepared data that cannot be read."""
     return UserError(
-        f"The prepared data in {os.fspath(folder)} is damaged: {_one_line(why)}; "
-        "delete that folder, and it is prepared anew"
+        f"the prepared data in {os.fspath(folder)} is damaged: {_one_line(why)}; "
+        "delete that folder to have it prepared anew"
     )
 
 
 def _data_root(data_dir: str | os.PathLike[str] | None) -> Path:
+    """Returns the folder of all prepared datasets.
+
+    Raises:
+      UserError: its name is an address, or is not UTF-8, which no writer of records opens.
+    """
     root = os.fspath(data_dir or "") or os.environ.get("TFDS_DATA_DIR", "")
-    root = root or os.path.join("~", "tensorflow_datasets")
-    if "://" in root:
-        raise UserError(f"data_dir: {root} is not a local folder; {_CHOOSE}")
-    return Path(os.path.expanduser(root))
+    folder = (
+        paths.local_path("data_dir", root) if root else paths.home_folder("tensorflow_datasets")
+    )
+    try:
+        os.fsencode(folder).decode()
+    except UnicodeDecodeError:
+        raise UserError(f"data_dir: the name of {folder} is not UTF-8; {_CHOOSE}") from None
+    return folder
 
 
 @contextlib.contextmanager
 def _only_one_process(folder: Path) -> Iterator[None]:
-    """Holds a lock, which the system releases however the process ends."""
+    """Holds a lock, which the system releases however this process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -83,11 +93,11 @@ def _only_one_process(folder: Path) -> Iterator[None]:
 
 def _prepare(builder: MnistIdx, folder: Path) -> None:
     """Writes `folder`, through a temporary one that tfds renames at the very end."""
-    # Left by preparations that were killed: whoever holds the lock is the only one alive.
+    # Preparations that were killed left these; this process alone has the lock.
     for leftover in folder.parent.glob(f"incomplete.*_{folder.name}"):
         shutil.rmtree(leftover)
     _check_files(builder)
-    tfds.disable_progress_bar()  # nobody needs a bar for two seconds
+    tfds.disable_progress_bar()  # it takes two seconds
     try:
         builder.download_and_prepare(
             file_format="array_record",

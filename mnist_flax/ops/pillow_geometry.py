@@ -20,10 +20,10 @@ def resize_taps(crop_size: int) -> tuple[np.ndarray, np.ndarray]:
     in Pillow's Resample.c. The crop lies where torchvision's CenterCrop puts it.
 
     Args:
-        crop_size: side of the centre crop in pixels, 1 to 28.
+      crop_size: side of the centre crop in pixels, 1 to 28.
 
     Returns:
-        taps int32[2,28], positions in the uncropped image; weights int32[2,28] in 2^-22.
+      taps int32[2,28], positions in the uncropped image; weights int32[2,28] in 2^-22.
     """
     center = (np.arange(SIZE) + 0.5) * (crop_size / SIZE)
     first = (center - 0.5).astype(np.int32)  # towards zero, as in C
@@ -78,10 +78,10 @@ def rotation(degrees: jax.Array) -> tuple[jax.Array, ...]:
     Image.rotate in Pillow's Image.py and affine_fixed in its Geometry.c.
 
     Args:
-        degrees: float32[N], counterclockwise.
+      degrees: float32[N], counterclockwise.
 
     Returns:
-        cos, sin, x0, y0: each int32[N], in units of 2^-16.
+      cos, sin, x0, y0: each int32[N], in units of 2^-16.
     """
     nearest = jnp.round(degrees * _STEPS)
     row = nearest.astype(jnp.int32) % (360 * _STEPS)
@@ -114,11 +114,11 @@ def scaled_positions(shift: jax.Array, scale: jax.Array) -> jax.Array:
     number, it is more than 1e-8 away from one, and both have the same floor.
 
     Args:
-        shift: int32[N], pixels to the right, -28 to 28.
-        scale: float32[N], magnification, 0.25 to 4.
+      shift: int32[N], pixels to the right, -28 to 28.
+      scale: float32[N], magnification, 0.25 to 4.
 
     Returns:
-        int32[N,28], also outside 0..27 where the original ends.
+      int32[N,28], also outside 0..27 where the original ends.
     """
     divisor = (scale * 2.0**25).astype(jnp.int32)[:, None]
     doubled = 2 * (jnp.arange(SIZE, dtype=jnp.int32)[None] - shift[:, None]) - (SIZE - 1)

@@ -1,7 +1,7 @@
-"""Several processes that train together, one on each host.
+"""Lets several processes train together, one on each host.
 
-Each computes its share of every batch; only the first one prints, and writes into the workdir.
-That has to be on a disk that all see, as Orbax has all of them save and load.
+Each computes its share of every batch. Only the first one prints and writes into the workdir,
+which has to be on a disk that all of them see, since all of them save and load with Orbax.
 """
 
 import contextlib
@@ -20,29 +20,29 @@ from mnist_flax.parallel import rendezvous
 
 T = TypeVar("T")
 
-# How long to wait for the others at the start; and to be without a sign of one of them.
+# How long to wait for the other processes at the start, and for a sign of life later.
 _START_SECONDS, _SILENCE_SECONDS = 45, 30
-# Of the first, for them to find each other; what is left is for JAX to connect them.
+# The share of the first in which they find each other; the rest is for JAX to connect them.
 _MEETING_SHARE = 0.75
 
 
 def join(coordinator: str, count: int | None = None, number: int | None = None) -> None:
-    """Waits for the other processes. To be called before anything asks for devices.
+    """Waits for the other processes. Call it before anything asks for devices.
 
     Args:
-      coordinator: host:port, on which process 0 listens; 'auto': the machines say who they are,
-        as those of Cloud TPU, Slurm, Open MPI and Kubernetes do.
+      coordinator: host:port, on which process 0 listens; 'auto' on Cloud TPU, Slurm, Open MPI
+        and Kubernetes, where the machines know who they are.
       count: how many processes there are; None with 'auto'.
       number: which of them this is, from 0; None with 'auto'.
 
-    If they do not come together within _START_SECONDS, the process ends with a line on stderr
-    and status 2: JAX itself would end it with an abort and a stack trace of C++.
+    If the processes do not meet within _START_SECONDS, this one ends with a line on stderr and
+    status 2. JAX alone would abort it with a stack trace of C++.
 
     Raises:
-      UserError: some did not come, or are too many (see `rendezvous`), or JAX refuses what it
-        is given.
+      UserError: processes are missing or too many (see `rendezvous`), or JAX refuses the
+        arguments.
     """
-    wrong = f"the processes of this run did not come together by --coordinator={coordinator}"
+    wrong = f"the processes of this run did not meet by --coordinator={coordinator}"
     advice = (
         "start all at the same time, with the same --processes and a --process of its own each"
     )
@@ -56,7 +56,7 @@ def join(coordinator: str, count: int | None = None, number: int | None = None) 
     timer.start()
     if count is not None and number is not None:
         rendezvous.meet(coordinator, count, number, _MEETING_SHARE * _START_SECONDS)
-    # It would take SIGTERM away from `stopping`, and leave it unanswered.
+    # JAX's service would catch SIGTERM, which the command answers itself.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -75,15 +75,15 @@ def join(coordinator: str, count: int | None = None, number: int | None = None) 
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and prints."""
+    """Says whether this is the process that writes and prints."""
     return jax.process_index() == 0
 
 
 def told_by_first(tell: Callable[[], Any]) -> Any:
-    """What `tell` gives on the first process, on every process.
+    """Calls `tell` on the first process, and returns its result on every process.
 
     Args:
-      tell: gives what JSON can hold. Only the first process calls it.
+      tell: returns what JSON can hold.
 
     Raises:
       UserError: `tell` did, on the first process.
@@ -106,11 +106,11 @@ def told_by_first(tell: Callable[[], Any]) -> Any:
 
 
 def agree(work: Callable[[], T]) -> T:
-    """What `work` gives on each process, if it succeeds on all.
+    """Calls `work` on each process, and returns its result if it succeeds on all.
 
     Raises:
-      UserError: `work` did, here or on another process: all have to know, as each would wait
-        for the others.
+      UserError: `work` did, on this process or on another. All raise, because each would
+        otherwise wait for the others.
     """
     if jax.process_count() == 1:
         return work()
@@ -131,7 +131,7 @@ def agree(work: Callable[[], T]) -> T:
 
 
 def check_same(what: str, values: Mapping[str, Any]) -> None:
-    """Raises UserError on all processes if one has other values; `what`: of what they are."""
+    """Raises UserError on all processes if the values differ; `what` names them."""
     if jax.process_count() == 1:
         return
     first = told_by_first(lambda: dict(values))
@@ -150,7 +150,7 @@ def check_same(what: str, values: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """What fails in here because another process is gone fails in one line.
+    """Turns the loss of another process into a TrainingError of one line.
 
     Raises:
       TrainingError: another process has stopped.

@@ -1,9 +1,10 @@
-"""The processes of a run find each other before JAX connects them.
+"""Lets the processes of a run find each other before JAX connects them.
 
-JAX ends every process with an abort, also those of a run that is under way, when two have the
-same number. So the first one looks at all of them beforehand, on the port that is JAX's later:
-each says its number and how many it was told there are, one line of JSON, and is answered with
-one. A process that comes later meets JAX there, which does not know these lines.
+When two processes have the same number, JAX aborts all of them, those of a running job
+included. So process 0 first hears from each of the others, on the port that JAX uses later: a
+process sends one line of JSON with its number and the count that it was given, and gets one
+line back. A process that comes too late meets JAX on that port, which does not speak these
+lines.
 """
 
 import contextlib
@@ -14,12 +15,12 @@ from typing import Any
 
 from mnist_flax.errors import UserError
 
-# A stranger may connect and say nothing, or talk without end.
+# A stranger may connect and send nothing, or send without end.
 _PATIENCE_SECONDS, _LONGEST_LINE = 5.0, 4096
 
 
 def meet(coordinator: str, count: int, number: int, seconds: float) -> None:
-    """Waits until all processes are there, each of them once.
+    """Waits until every process is there exactly once.
 
     Args:
       coordinator: host:port; process 0 listens on the port.
@@ -28,8 +29,8 @@ def meet(coordinator: str, count: int, number: int, seconds: float) -> None:
       seconds: how long to wait.
 
     Raises:
-      UserError: some did not come, some are too many, or there is no way to the first one. All
-        that are there get the same answer.
+      UserError: processes are missing or too many, or process 0 cannot be reached. All that
+        are there get the same answer.
     """
     host, _, port = coordinator.rpartition(":")
     deadline = time.monotonic() + seconds
@@ -40,7 +41,7 @@ def meet(coordinator: str, count: int, number: int, seconds: float) -> None:
 
 
 def _gather(port: int, count: int, deadline: float) -> None:
-    """Process 0: hears all others, and answers them."""
+    """Hears from all other processes and answers them; called by process 0."""
     dual = socket.has_dualstack_ipv6()
     try:
         server = socket.create_server(
@@ -85,7 +86,7 @@ def _gather(port: int, count: int, deadline: float) -> None:
 
 
 def _report(host: str, port: int, count: int, number: int, deadline: float) -> None:
-    """The others: say who they are, and hear whether all is well."""
+    """Tells process 0 who this is, and hears its answer; called by the others."""
     while True:
         try:
             connection = socket.create_connection((host, port), timeout=_PATIENCE_SECONDS)
@@ -101,15 +102,15 @@ def _report(host: str, port: int, count: int, number: int, deadline: float) -> N
         answer = _hear(connection, max(0.01, deadline + 1 - time.monotonic()))
     if not isinstance(answer, dict) or "wrong" not in answer:
         raise _not_together(
-            f"what is at {host}:{port} is no process 0 that waits for others; perhaps their "
-            "run has begun without this one"
+            f"the program at {host}:{port} is not a process 0 that waits for others; perhaps "
+            "their run has begun without this one"
         )
     if answer["wrong"]:
         raise _not_together(answer["wrong"])
 
 
 def _hear(connection: socket.socket, seconds: float) -> Any:
-    """One line of JSON; None if it is none, or does not come in time."""
+    """Reads a line of JSON; None if it is something else, or does not come in time."""
     connection.settimeout(seconds)
     with (
         contextlib.suppress(OSError, ValueError, RecursionError),
@@ -121,6 +122,6 @@ def _hear(connection: socket.socket, seconds: float) -> Any:
 
 def _not_together(what: str) -> UserError:
     return UserError(
-        f"the processes of this run did not come together: {what}; start all at the same time, "
+        f"the processes of this run did not meet: {what}; start all at the same time, "
         "with the same --coordinator and --processes and a --process of its own each"
     )

@@ -1,14 +1,14 @@
-"""The state of a run on disk, at the end of its latest two epochs and of its best one.
+"""Saves and loads the state of a run: its latest two epochs and its best one.
 
-A checkpoint is the folder checkpoints/EPOCH of a workdir: what Orbax writes, and SHA256SUMS,
-the checksums of its files as `sha256sum` prints them. It is made in a folder of unfinished
-ones, waited for until it is on the disk, and then renamed: under its name it is whole, whenever
-the process is killed or the power fails. What is damaged later is found by its checksum, before
-anything else reads it.
+A checkpoint is the folder checkpoints/EPOCH of a workdir. It holds what Orbax writes, and
+SHA256SUMS, the checksums of these files as `sha256sum` prints them. It is written under another
+name, synced to the disk, and then renamed: under its own name it is always whole, whenever the
+process is killed or the power fails. Damage that comes later is found by the checksums, before
+anything else reads the files.
 
-It holds all that a run goes on from: the weights, batch norm's statistics, the optimizer's
-state and with it the place in the schedule, the lines of metrics.jsonl, and the config, whose
-seed makes, with the number of an epoch, every random number of that epoch.
+A checkpoint holds all that a resume needs: the weights, batch norm's statistics, the state of
+the optimizer with its place in the schedule, the lines of metrics.jsonl, and the config. The
+seed in the config and the number of an epoch make every random number of that epoch.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ State = TypeVar("State")
 
 FOLDER = workdirs.CHECKPOINTS
 
-# What a checkpoint holds. It rises when an older version cannot go on from a newer one's.
+# The version of the content. It rises when an older program could not resume from it.
 FORMAT = 1
 
 SUMS = "SHA256SUMS"
@@ -44,11 +44,11 @@ _REMOVED = f".{FOLDER}.removed"
 
 
 class DamagedError(Exception):
-    """A checkpoint that is not what was written. The message is the reason, in one line."""
+    """A checkpoint that is not as it was written. The message is the reason, in one line."""
 
 
 class Saved(NamedTuple):
-    """The end of an epoch.
+    """What a checkpoint holds: the end of an epoch.
 
     Attributes:
       state: the training state, NumPy arrays.
@@ -62,24 +62,24 @@ class Saved(NamedTuple):
 def save(
     workdir: Path, config: ConfigDict, state: Any, history: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Saves the end of an epoch. Of the earlier ones the last and the best stay.
+    """Saves the end of an epoch. Of the earlier checkpoints the last and the best stay.
 
-    Where there are several processes all have to call this, as Orbax lets them wait for each
-    other; the first one writes.
+    Where there are several processes, all have to call this, because Orbax lets them wait for
+    each other; the first one writes.
 
     Args:
-      workdir: the folder of a run, which this process, or the first one, holds.
+      workdir: the folder of a run, which this process or the first one has locked.
       config: the run's.
       state: tree of arrays.
       history: the lines of metrics.jsonl, this epoch's included, which is the last.
 
     Raises:
-      WriteError: it could not be written. The ones before it are as they were.
+      WriteError: it could not be written. The earlier ones are as they were.
     """
     folder, epoch = workdir / FOLDER, history[-1]["epoch"]
-    # Of equals the first is the best, as in summary.json.
+    # Of equal epochs the first is the best, as in summary.json.
     best = max(history, key=lambda record: record["test_accuracy"])["epoch"]
-    # Given arrays of a device, Orbax takes twice as long, and notes down which device it was.
+    # With arrays on a device Orbax takes twice as long, and records which device it was.
     arrays = jax.device_get(state)
     metadata = {
         "format": FORMAT,
@@ -107,7 +107,7 @@ def save(
 
 
 def epochs(workdir: Path) -> list[int]:
-    """The epochs that have a checkpoint, in order."""
+    """Lists the epochs that have a checkpoint, in order."""
     try:
         paths = list((workdir / FOLDER).iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -116,9 +116,7 @@ def epochs(workdir: Path) -> list[int]:
 
 
 def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
-    """What was given to `save`.
-
-    Where there are several processes all have to call this, too.
+    """Loads what was given to `save`. Where there are several processes, all have to call it.
 
     Args:
       workdir: the folder of the run.
@@ -127,7 +125,7 @@ def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
       like: the structure, shapes and dtypes of its state.
 
     Raises:
-      DamagedError: it is not what was written.
+      DamagedError: it is not as it was written.
       UserError: it is another version's, is of another network, or has a config by which its
         epochs would have been others. The message names every difference.
     """
@@ -151,14 +149,14 @@ def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
 
 
 def load_latest(workdir: Path, config: ConfigDict, like: State) -> Saved | None:
-    """The latest checkpoint that is good; see `load`. Nothing is changed.
+    """Loads the latest good checkpoint; see `load`. Nothing is changed.
 
     Returns:
-      None if there is no checkpoint at all. Each damaged one that is passed over is named in a
-      warning on stderr.
+      None if there is no checkpoint at all. A warning on stderr names each damaged one that is
+      passed over.
 
     Raises:
-      UserError: none is good, or see `load`.
+      UserError: all are damaged; or see `load`.
     """
     damaged: list[str] = []
     for epoch in reversed(epochs(workdir)):
@@ -179,7 +177,7 @@ def load_latest(workdir: Path, config: ConfigDict, like: State) -> Saved | None:
 
 
 def remove(workdir: Path) -> None:
-    """Removes all checkpoints of a run, at one stroke.
+    """Removes all checkpoints of a run, in one step.
 
     Raises:
       WriteError: they cannot be removed.
@@ -196,14 +194,14 @@ def remove(workdir: Path) -> None:
 
 
 def remove_unfinished(workdir: Path) -> None:
-    """Removes what a process that was killed has left beside the checkpoints of a run."""
+    """Removes what a killed process left beside the checkpoints of a run."""
     for left in (workdir / FOLDER / _UNFINISHED, workdir / _REMOVED):
         shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _unfinished(folder: Path) -> Iterator[Path]:
-    """An empty folder beside the checkpoints, for what is not to be taken for one."""
+    """Makes an empty folder beside the checkpoints, for what is not yet one, or no longer."""
     path = folder / _UNFINISHED
     remove_unfinished(folder.parent)
     path.mkdir(parents=True)
@@ -214,9 +212,9 @@ def _unfinished(folder: Path) -> Iterator[Path]:
 
 
 def _move_away(folder: Path, epoch: int) -> None:
-    """Takes a checkpoint, if there is one, to where it is removed.
+    """Moves a checkpoint, if there is one, to where it is removed.
 
-    By a rename: killed in between, a removal would leave what looks damaged.
+    A removal in place would leave what looks damaged, if the process were killed meanwhile.
     """
     with contextlib.suppress(FileNotFoundError):
         (folder / str(epoch)).rename(folder / _UNFINISHED / f"{epoch}-old")
@@ -228,8 +226,8 @@ def _write(path: Path, arrays: Any, metadata: dict[str, Any]) -> None:
     Raises:
       OSError: it cannot be written.
     """
-    # Orbax answers a full disk with a traceback for each array before it raises. It needs less
-    # than this: as many bytes as the arrays have, and a description of each.
+    # On a full disk Orbax prints a traceback for each array before it raises. It needs less
+    # than this: the bytes of the arrays, and a description of each.
     size = sum(array.nbytes for array in jax.tree.leaves(arrays))
     files.check_room(path.parent, 2 * size + 2**20)
     try:
@@ -246,9 +244,9 @@ def _write(path: Path, arrays: Any, metadata: dict[str, Any]) -> None:
 
 
 def _sums(path: Path) -> dict[str, str]:
-    """The SHA-256 of every file below a folder, by its path in it.
+    """Computes the SHA-256 of every file below a folder, by its path in it.
 
-    But for SHA256SUMS and hidden files: Orbax writes none, but a file manager might.
+    It leaves out SHA256SUMS, and hidden files: Orbax writes none, but a file manager might.
     """
     sums = {}
     for file in path.rglob("*"):
@@ -327,7 +325,7 @@ def _check_same(
 
 
 def _describe(tree: Any) -> dict[str, str]:
-    """Dtype and shape of each array of a tree: {'params/fc/bias': 'float32[10]'}."""
+    """Describes the arrays of a tree: {'params/fc/bias': 'float32[10]'}."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{[*leaf.shape]}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

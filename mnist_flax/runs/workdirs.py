@@ -52,7 +52,7 @@ def hold(workdir: str | Path | None, may_hold_a_run: bool) -> Iterator[Path]:
         lock = _lock(workdir / _LOCK)
     except BlockingIOError:
         raise UserError(
-            f"another process is at a run in the workdir {workdir}; wait for it to end, or "
+            f"another process runs in the workdir {workdir}; wait for it to end, or "
             "choose another --workdir"
         ) from None
     except OSError as error:
@@ -159,7 +159,7 @@ def _check(workdir: Path, may_hold_a_run: bool) -> None:
         for path in workdir.glob(pattern):
             raise UserError(
                 f"the workdir {workdir} already holds a run ({path.name}); "
-                "choose another --workdir, go on with that run with --resume, "
+                "choose another --workdir, continue that run with --resume, "
                 "or replace it with --overwrite"
             )
 

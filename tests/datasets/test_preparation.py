@@ -216,7 +216,7 @@ def test_data_dir_cannot_be_written(files, tmp_path):
 
 
 def test_data_dir_is_no_url(files):
-    with raises_user_error("data_dir: gs://bucket/data is not a local folder"):
+    with raises_user_error("data_dir=gs://bucket/data is an address"):
         input_pipeline.load("test", "gs://bucket/data", dataset="tiny")
 
 
@@ -298,7 +298,7 @@ def test_prepared_data_is_damaged(data_dir, tmp_path, damage):
     shutil.copytree(data_dir / "mnist_idx" / "1.0.0", folder)
     (shard,) = folder.glob("*test.array_record*")
     damage(shard)
-    with raises_user_error(f"The prepared data in {folder} is damaged", "delete that folder"):
+    with raises_user_error(f"the prepared data in {folder} is damaged", "delete that folder"):
         input_pipeline.load("test", tmp_path)
 
 

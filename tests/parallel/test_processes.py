@@ -180,7 +180,7 @@ def test_others_that_never_come(monkeypatch, data_dir, tmp_path, number):
     )
     assert result.returncode == 2, result.stderr
     missing = ["process 1 of 2 did not come", f"process 0 is not at localhost:{port}"][number]
-    assert f"did not come together: {missing}" in error_in(result.stderr)
+    assert f"did not meet: {missing}" in error_in(result.stderr)
     assert not workdir.exists()
 
 

@@ -147,7 +147,7 @@ def test_a_second_one_is_refused_and_changes_nothing(
         (tmp_path / "metrics.jsonl").touch()
         before = content(tmp_path)
         with (
-            pytest.raises(UserError, match="another process is at a run in the workdir"),
+            pytest.raises(UserError, match="another process runs in the workdir"),
             workdirs.hold(tmp_path, may_hold_a_run=may_hold_a_run),
         ):
             pass
