@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_imports import TABLE
 
 from mnist_flax.cli import arguments
 
@@ -101,6 +102,20 @@ def test_files_that_are_named_exist(page: Path) -> None:
     for code in code_on(page):
         for path in _FILE.findall(code):
             assert any((folder / path).exists() for folder in [*folders, page.parent]), path
+
+
+def test_what_may_import_what_in_contributing() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = [row.split("|")[1] for row in re.findall(r"^\| `.*$", text, re.MULTILINE)]
+    places = {
+        place.removesuffix(".py").removesuffix("/"): number
+        for number, row in enumerate(rows)
+        for place in _INLINE.findall(row)
+    }
+    for place, imports in TABLE.items():
+        for imported in imports:
+            assert places[imported] <= places[place], (place, imported)
+    assert set(places) == set(TABLE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
