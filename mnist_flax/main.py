@@ -99,6 +99,8 @@ def _check_processes(args: argparse.Namespace) -> None:
             f"--coordinator={coordinator} is not enough; give HOST:PORT of the first process, "
             "--processes=N and --process=I, from 0 to N - 1, or --coordinator=auto alone"
         )
+    elif count < 1:
+        raise UserError(f"--processes is {count}; it must be at least 1")
     elif not 0 <= number < count:
         raise UserError(
             f"--process={number} does not fit --processes={count}; they count from 0"

@@ -165,8 +165,9 @@ def test_another_config_on_the_second(data_dir, tmp_path):
 @pytest.mark.parametrize("number", [0, 1])
 def test_others_that_never_come(monkeypatch, data_dir, tmp_path, number):
     code = (
-        "import sys; from mnist_flax import errors, main, processes; "
-        "processes._START_SECONDS = 5; errors.leave(main.main(sys.argv[1:]))"
+        "from mnist_flax import main; from mnist_flax.cli import exit_status; "
+        "from mnist_flax.parallel import processes; "
+        "processes._START_SECONDS = 5; exit_status.entry(main.main)"
     )
     port = free_port()
     flags = [f"--coordinator=localhost:{port}", "--processes=2", f"--process={number}"]
@@ -200,7 +201,7 @@ def test_one_too_many_that_comes_late(finished, after_one_epoch):
     assert figures(workdir) == figures(finished[0])
 
 
-def test_the_time_to_come_together_is_less_than_a_minute():
+def test_the_time_to_meet_is_less_than_a_minute():
     assert processes._START_SECONDS < 60
     assert processes._SILENCE_SECONDS < 60
 
@@ -210,10 +211,16 @@ def test_the_time_to_come_together_is_less_than_a_minute():
     [
         (["--coordinator=host:1"], "--processes=N and --process=I"),
         (["--coordinator=host", "--processes=2", "--process=0"], "HOST:PORT"),
-        (["--coordinator=host:1", "--processes=2", "--process=2"], "is none of --processes=2"),
+        (
+            ["--coordinator=host:1", "--processes=2", "--process=2"],
+            "does not fit --processes=2",
+        ),
         (["--coordinator=auto", "--processes=2"], "go with --coordinator=HOST:PORT"),
         (["--process=1"], "go with --coordinator=HOST:PORT"),
-        (["--coordinator=host:1", "--processes=0", "--process=0"], "positive integer"),
+        (
+            ["--coordinator=host:1", "--processes=0", "--process=0"],
+            "--processes is 0; it must be at least 1",
+        ),
     ],
 )
 def test_flags_that_do_not_go_together(capsys, tmp_path, flags, words):
