@@ -52,7 +52,7 @@ def test_the_numbers(workdir, data_dir, capsys) -> None:
     test = input_pipeline.load("test[:500]", data_dir)
     config = config_lib.load(config_lib.default_path())
     apply = jax.jit(partial(steps.create_model(config).apply, train=False))
-    logits = apply(weights.from_file(WEIGHTS), augment.normalize(test.images))
+    logits = apply(weights.read(WEIGHTS).variables, augment.normalize(test.images))
     right = np.asarray(logits).argmax(1) == test.labels
     losses = -jax.nn.log_softmax(logits)[np.arange(500), test.labels]
     assert found.pop("loss") == pytest.approx(float(losses.mean()), abs=1e-6)

@@ -44,6 +44,6 @@ def write_run(workdir: Path, test_accuracy: float = 1.0, **fields: Any) -> Path:
     create = partial(steps.create_train_state, config=config)
     shapes = jax.eval_shape(create, jax.random.key(0))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.from_file(WEIGHTS))
+    state = zeros._replace(**weights.read(WEIGHTS).variables)
     checkpoints.save(workdir, config, state, [_RECORD | {"test_accuracy": test_accuracy}])
     return workdir

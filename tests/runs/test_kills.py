@@ -182,8 +182,8 @@ class Chain:
             assert not stopped.in_a_save
             assert (stopped.status, stopped.err) == (
                 143,
-                f"terminated: epochs done: {len(recorded)}, in {self._workdir}; --resume continues "
-                "after them\n",
+                f"terminated: epochs done: {len(recorded)}, in {self._workdir}; --resume "
+                "continues after them\n",
             )
 
     def _check_end(self, when: str) -> None:
