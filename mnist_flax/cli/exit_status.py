@@ -57,15 +57,6 @@ def run(
             # What stdout could not write would fail once more when the process ends.
             discard(sys.stdout)
         return _fail(1, f"error: {error.strerror} while writing {error.filename or 'stdout'}")
-    except RuntimeError as error:
-        if "Unable to initialize backend" not in str(error):
-            raise
-        return _fail(
-            2,
-            f"error: JAX cannot start the device that JAX_PLATFORMS="
-            f"{os.environ.get('JAX_PLATFORMS', '')} asks for ({error}); unset it, or install "
-            "what the device needs, such as pip install '.[cuda]'",
-        )
 
 
 def entry(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from mnist_flax import paths
+from mnist_flax.errors import UserError
 from mnist_flax.ops import jax_settings
 
 _show = warnings.showwarning
@@ -18,13 +19,26 @@ _UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for 
 
 
 def prepare() -> None:
-    """Pins JAX's settings and turns on its persistent compilation cache, for this process.
+    """Pins JAX's settings, starts its devices and turns on its compilation cache.
 
-    The folder of the cache is what the environment variable JAX_COMPILATION_CACHE_DIR says, else
-    mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. A folder that cannot be used is no error. An
-    entry that cannot be read is replaced: JAX alone would keep it, and warn at every start.
+    The folder of the cache is what the environment variable JAX_COMPILATION_CACHE_DIR says,
+    else mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. A folder that cannot be used is no
+    error. An entry that cannot be read is replaced: JAX alone would keep it, and warn at every
+    start.
+
+    Raises:
+      UserError: JAX finds no device, or not the one that JAX_PLATFORMS asks for.
     """
     jax_settings.pin()
+    try:
+        jax.devices()
+    except Exception as error:  # Whatever a plugin of JAX and a driver happen to raise.
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = str(error) or "JAX has no plugin for it"
+        raise UserError(
+            f"JAX cannot start a device (JAX_PLATFORMS={asked!r}): {reason}; unset "
+            "JAX_PLATFORMS, or install what the device needs, such as pip install '.[cuda]'"
+        ) from None
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         root = os.environ.get("XDG_CACHE_HOME") or paths.home_folder(".cache")
         jax.config.update("jax_compilation_cache_dir", str(Path(root, "mnist_flax", "xla")))

@@ -5,6 +5,7 @@ The user's settings of Matplotlib change nothing in a picture; see `themes.isola
 
 import logging
 import os
+import sys
 
 
 def _import_matplotlib() -> None:
@@ -24,6 +25,9 @@ def _import_matplotlib() -> None:
             if backend is None:
                 raise
             del os.environ["MPLBACKEND"]
+            # What was imported so far belongs to a Matplotlib that failed.
+            for name in [x for x in sys.modules if x.partition(".")[0] == "matplotlib"]:
+                del sys.modules[name]
             import matplotlib.font_manager  # noqa: F401
     finally:
         logger.setLevel(level)

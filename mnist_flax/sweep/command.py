@@ -36,8 +36,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax.cli import arguments, exit_status, stopping
 from mnist_flax import errors
+from mnist_flax.cli import arguments, exit_status, stopping
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.runs import files, summary, workdirs, writers
 from mnist_flax.runs.terminal import say

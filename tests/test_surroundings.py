@@ -1,0 +1,337 @@
+"""What surrounds a command never costs a run: every command under every kind of surroundings.
+
+Each case is a process of its own, as a user starts it. Its status, what it prints and what it
+leaves behind are checked: no traceback, one line for an error, no folder that nobody wanted.
+"""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from helpers.trained_runs import WEIGHTS
+from PIL import Image
+
+import mnist_flax
+
+SMALL = [
+    *(
+        "--config.num_epochs=1",
+        "--config.train_split=train[:256]",
+        "--config.test_split=test[:100]",
+    ),
+    *("--config.model.architecture=4 pool 4 pool 4", "--config.batch_size=128"),
+]
+
+pytestmark = pytest.mark.slow
+
+
+class Case(NamedTuple):
+    """A command: its arguments, in which RUN and NEW stand for folders, and what it writes."""
+
+    argv: list[str]
+    writes: str = ""
+
+
+COMMANDS = {
+    "main": Case([*SMALL, "--workdir=NEW"], "summary.json"),
+    "evaluate": Case(["--workdir=RUN", "--json"]),
+    "predict": Case(["--weights", str(WEIGHTS), "--json", "digit.png"]),
+    "export": Case(["--workdir=RUN", "--format=safetensors", "--output=NEW"], "."),
+    "report": Case(["--workdir=RUN"]),
+    "demo": Case(["--workdir=RUN", "--export-dir=NEW", "--no-open"], "index.html"),
+    "sweep": Case([*SMALL, "--seeds=1", "--workdir=NEW"], "sweep.jsonl"),
+}
+
+
+@pytest.fixture(scope="module")
+def original(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run. Not to be changed."""
+    workdir = tmp_path_factory.mktemp("original") / "run"
+    result = run("main", [*SMALL, f"--workdir={workdir}"], cwd=workdir.parent)
+    assert result.returncode == 0, result.stderr
+    return workdir
+
+
+@pytest.fixture
+def here(tmp_path: Path, original: Path) -> Path:
+    """A folder with a copy of the run, and a picture of a digit."""
+    shutil.copytree(original, tmp_path / "run")
+    picture = Image.new("L", (60, 60), 255)
+    picture.paste(0, (28, 10, 33, 50))
+    picture.save(tmp_path / "digit.png")
+    return tmp_path
+
+
+def run(
+    command: str,
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    redirect: str = "",
+    before: Sequence[str] = (),
+    **environment: str | None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command by way of a shell, which redirects its streams."""
+    source = Path(mnist_flax.__file__).parents[1]
+    env = os.environ | {"PYTHONPATH": str(source), "PYTHONFAULTHANDLER": ""}
+    env |= {name: value for name, value in environment.items() if value is not None}
+    for name in environment.keys() - env.keys():
+        env.pop(name, None)
+    for name, value in environment.items():
+        if value is None:
+            env.pop(name, None)
+    return subprocess.run(
+        [
+            *("sh", "-c", f'exec "$@" {redirect}', "sh", *before),
+            *(sys.executable, "-m", f"mnist_flax.{command}", *argv),
+        ],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=300,
+        check=False,
+    )
+
+
+def arguments(command: str, here: Path, new: Path | str = "new") -> list[str]:
+    """The arguments of a command, with its folders filled in."""
+    places = {"RUN": str(here / "run"), "NEW": os.fspath(here / new)}
+    return [place_in(word, places) for word in COMMANDS[command].argv]
+
+
+def place_in(word: str, places: dict[str, str]) -> str:
+    flag, _, value = word.partition("=")
+    return f"{flag}={places[value]}" if value in places else word
+
+
+def assert_done(command: str, new: Path) -> None:
+    """A command has written what it is for."""
+    written = COMMANDS[command].writes
+    if written:
+        assert (new / written if written != "." else new).exists()
+
+
+def assert_no_noise(result: subprocess.CompletedProcess[str]) -> None:
+    assert "Traceback" not in result.stderr + result.stdout
+    for line in result.stderr.splitlines():
+        assert line.startswith(("warning: ", "error: ", "Workdir: ")), result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(here: Path, command: str, closed: str) -> None:
+    result = run(command, arguments(command, here), cwd=here, redirect=closed)
+    assert result.returncode == 0, result.stderr
+    assert_no_noise(result)
+    if closed == "2>&-":
+        assert result.stdout
+    else:
+        assert result.stdout == ""
+    assert_done(command, here / "new")
+    # Nothing that was printed has ended up in a file.
+    for path in (here / "new").rglob("*.jsonl"):
+        [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk_behind_stdout(here: Path, command: str) -> None:
+    result = run(command, arguments(command, here), cwd=here, redirect=">/dev/full")
+    assert_no_noise(result)
+    (line,) = result.stderr.splitlines()
+    if command in ("main", "sweep"):
+        # What they are for is in their folder.
+        assert result.returncode == 0
+        assert line.startswith("warning: stdout cannot be written (No space left on device)")
+    else:
+        assert result.returncode == 1
+        assert line == "error: No space left on device while writing stdout"
+    assert_done(command, here / "new")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_errors_on_a_full_disk(here: Path, command: str) -> None:
+    result = run(command, ["--no-such-flag"], cwd=here, redirect="2>/dev/full")
+    assert (result.returncode, result.stdout) == (2, "")
+
+
+MATPLOTLIBRC = """
+text.usetex: True
+font.family: No Such Font
+figure.dpi: 3
+savefig.format: svg
+this line is none
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_strange_settings_and_names(here: Path, command: str) -> None:
+    """A terminal of ASCII, a notebook's Matplotlib, JAX set up otherwise, an odd folder."""
+    (here / "matplotlibrc").write_text(MATPLOTLIBRC)
+    new = os.fsdecode(b"new [a-z] \\ 100% \xc3\xa9\xff")
+    result = run(
+        command,
+        arguments(command, here, new),
+        cwd=here,
+        PYTHONIOENCODING="ascii",
+        LC_ALL="C",
+        MPLBACKEND="no_such_backend",
+        MPLCONFIGDIR="/proc/none",
+        JAX_ENABLE_X64="1",
+        JAX_DEFAULT_PRNG_IMPL="rbg",
+        JAX_DISABLE_JIT="1",
+        JAX_NUMPY_DTYPE_PROMOTION="strict",
+        JAX_NUMPY_RANK_PROMOTION="raise",
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert result.stdout.isascii()
+    assert_done(command, here / new)
+    if command == "main":
+        again = run("evaluate", ["--workdir", os.fspath(here / new)], cwd=here)
+        assert again.returncode == 0, again.stderr
+        assert (here / new / "curves.png").exists()
+
+
+def test_settings_of_jax_change_no_number(here: Path, original: Path) -> None:
+    result = run(
+        "main",
+        arguments("main", here),
+        cwd=here,
+        JAX_ENABLE_X64="1",
+        JAX_DEFAULT_PRNG_IMPL="rbg",
+    )
+    assert result.returncode == 0, result.stderr
+
+    def losses(workdir: Path) -> list[float]:
+        lines = (workdir / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["train_loss"] for line in lines]
+
+    assert losses(here / "new") == losses(original)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_device_that_is_not_there(here: Path, command: str) -> None:
+    before = {path.name for path in here.iterdir()}
+    result = run(command, arguments(command, here), cwd=here, JAX_PLATFORMS="cuda")
+    assert result.returncode == 2
+    (line,) = [x for x in result.stderr.splitlines() if x.startswith("error: ")]
+    assert line.startswith("error: JAX cannot start a device (JAX_PLATFORMS='cuda'): ")
+    assert "Traceback" not in result.stderr
+    assert {path.name for path in here.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("home", [None, "/proc"])
+def test_no_home(here: Path, command: str, home: str | None, data_dir: Path) -> None:
+    """A user whom the system does not know, as in a container; a home that is read-only."""
+    before: list[str] = []
+    if home is None and os.getuid() == 0 and shutil.which("setpriv"):
+        before = ["setpriv", "--reuid=54321", "--clear-groups"]
+        open_to_all(here, data_dir)
+    result = run(
+        command,
+        arguments(command, here),
+        cwd=here,
+        before=before,
+        HOME=home,
+        XDG_CACHE_HOME=None,
+        XDG_CONFIG_HOME=None,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (here / "~").exists()
+    assert_done(command, here / "new")
+
+
+def open_to_all(here: Path, data_dir: Path) -> None:
+    """Lets any user write in a folder, and read the data."""
+    for path in (here, *here.rglob("*")):
+        path.chmod(0o777)
+    for folder in {*here.parents, *data_dir.parents, data_dir, *data_dir.rglob("*")}:
+        if str(folder).startswith("/tmp/"):
+            mode = stat.S_IMODE(folder.stat().st_mode)
+            folder.chmod(mode | 0o555 if folder.is_dir() else mode | 0o444)
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        *((command, "--workdir") for command in ("main", "evaluate", "report", "sweep")),
+        *(("predict", "--weights"), ("export", "--output"), ("demo", "--export-dir")),
+        *((command, "--data-dir") for command in ("evaluate", "predict", "demo")),
+        *((command, "--config") for command in ("main", "sweep", "bench")),
+    ],
+)
+def test_addresses_and_homes(here: Path, command: str, flag: str) -> None:
+    before = {path.name for path in here.iterdir()}
+    result = run(command, [f"{flag}=gs://bucket/run"], cwd=here)
+    assert result.returncode == 2
+    assert result.stderr == f"error: {flag}=gs://bucket/run is an address; name a local path\n"
+    result = run(command, [f"{flag}=~nobody-of-that-name/x"], cwd=here)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {flag}=~nobody-of-that-name/x: ")
+    assert {path.name for path in here.iterdir()} == before
+
+
+def test_a_run_whose_data_has_moved(here: Path, data_dir: Path) -> None:
+    """The flag beats the environment, and that what the run has on record."""
+    config = json.loads((here / "run" / "config.json").read_text())
+    config["data_dir"] = str(here / "gone")
+    (here / "run" / "config.json").write_text(json.dumps(config))
+    found = run("evaluate", ["--workdir=run"], cwd=here)
+    assert found.returncode == 0, found.stderr
+    moved = run(
+        "evaluate",
+        ["--workdir=run", f"--data-dir={data_dir}"],
+        cwd=here,
+        TFDS_DATA_DIR="/proc/none",
+    )
+    assert moved.returncode == 0, moved.stderr
+    assert not (here / "gone").exists()
+
+
+HOSTS = {
+    "a thread": """
+import threading
+statuses = []
+thread = threading.Thread(target=lambda: statuses.append(main.main(ARGV)))
+thread.start(); thread.join()
+print("alive", statuses)
+""",
+    "a debugger": """
+import sys
+sys.settrace(lambda *args: None)
+try: exit_status.entry(main.main)
+except SystemExit as end: print("alive", [end.code])
+""",
+    "a notebook": """
+import sys, types
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: object())
+try: exit_status.entry(main.main)
+except SystemExit as end: print("alive", [end.code])
+""",
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize(("flag", "status"), [("--resume", 0), ("--overwrite --resume", 2)])
+def test_called_from_other_code(here: Path, host: str, flag: str, status: int) -> None:
+    argv = [*SMALL, "--workdir=run", *flag.split()]
+    program = (
+        "import sys\nfrom mnist_flax import main\nfrom mnist_flax.cli import exit_status\n"
+        f"ARGV = {argv!r}\nsys.argv[1:] = ARGV\n{HOSTS[host]}"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.splitlines()[-1] == f"alive [{status}]", result.stderr
+    assert "Traceback" not in result.stderr
