@@ -198,10 +198,11 @@ def differs_in(config: ConfigDict, other: str) -> list[str]:
       other: 'plain' or 'torch'.
     """
     default = config_lib.flatten(config_lib.load(config_lib.default_path()))
+    fields = config_lib.flatten(config)
     return [
         key
-        for key, value in config_lib.flatten(config).items()
-        if value != default[key]
+        for key in config_lib.RULES
+        if fields[key] != default[key]
         and any(key == name or key.startswith(f"{name}.") for name in _NOT_FOLLOWED[other])
     ]
 
