@@ -39,7 +39,8 @@ import numpy as np
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.export import formats
-from mnist_flax.export.formats import FORMATS, Network, Program
+from mnist_flax.export.formats import FORMATS
+from mnist_flax.export.network import Network, Program
 from mnist_flax.runs import files
 
 if TYPE_CHECKING:

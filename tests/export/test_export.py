@@ -21,7 +21,8 @@ from mnist_flax import architecture, input_pipeline, steps
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
 from mnist_flax.export import command, reference, to_onnx, to_stablehlo
-from mnist_flax.export.formats import FORMATS, Network, Program
+from mnist_flax.export.formats import FORMATS
+from mnist_flax.export.network import Network, Program
 from mnist_flax.input_pipeline import Split
 from mnist_flax.runs import checkpoints
 from mnist_flax.trained import loading, weights

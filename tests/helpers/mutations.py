@@ -102,7 +102,7 @@ def split_header(content: bytes) -> tuple[dict[str, Any], bytes]:
     return json.loads(content[8 : 8 + size]), content[8 + size :]
 
 
-def with_header(fields: Mapping[str, Any], body: bytes) -> bytes:
+def with_header(fields: object, body: bytes = b"") -> bytes:
     """Makes a safetensors file of any header."""
     text = json.dumps(fields).encode()
     return struct.pack("<Q", len(text)) + text + body
