@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 
 from mnist_flax import config as config_lib
-from mnist_flax.cli import compilation_cache
+from mnist_flax.cli import jax_setup
 from mnist_flax.programs import Programs
 from mnist_flax.runs import checkpoints
 from mnist_flax.steps import create_recipe
@@ -24,7 +24,7 @@ from mnist_flax.train import load_splits
 
 def main(count: int) -> None:
     """Trains `count` epochs; prints how long each took, and how long its checkpoint."""
-    compilation_cache.enable()
+    jax_setup.prepare()
     config = config_lib.load(config_lib.default_path())
     train, test = load_splits(config)
     programs = Programs(create_recipe(config, train.size), train, test)

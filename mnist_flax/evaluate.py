@@ -56,11 +56,11 @@ def _run(args: argparse.Namespace) -> None:
     """Runs the command with parsed flags; raises UserError for bad input."""
     # JAX takes a second to import: report a bad command line before that.
     from mnist_flax import inference, input_pipeline, metrics
-    from mnist_flax.cli import compilation_cache
+    from mnist_flax.cli import jax_setup
     from mnist_flax.trained import loading
 
-    compilation_cache.enable()
-    run = loading.choose(args.workdir, args.weights)
+    jax_setup.prepare()
+    run = loading.choose(args.workdir, args.weights, args.data_dir)
     config = run.config
     test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
     logits = loading.logits(run, test.images)

@@ -43,13 +43,13 @@ def _train(args: argparse.Namespace) -> None:
     _check_processes(args)
     with stopping.at_once(_last_line, files.in_one_piece):
         # JAX takes a second to import: a bad command line has been answered before that.
-        from mnist_flax.cli import compilation_cache
+        from mnist_flax.cli import jax_setup
         from mnist_flax.parallel import processes
         from mnist_flax.train import train_and_evaluate
 
         if args.coordinator is not None:
             processes.join(args.coordinator, args.processes, args.process)
-        compilation_cache.enable()
+        jax_setup.prepare()
         train_and_evaluate(
             args.config, args.workdir, overwrite=args.overwrite, resume=args.resume
         )

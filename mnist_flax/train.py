@@ -15,6 +15,7 @@ from mnist_flax.errors import TrainingError
 from mnist_flax.input_pipeline import SplitError
 from mnist_flax.model_table import model_table
 from mnist_flax.models import count_params
+from mnist_flax.ops import jax_settings
 from mnist_flax.parallel import processes, sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.programs import Programs, wait
@@ -32,6 +33,7 @@ from mnist_flax.steps import (
 __all__ = ["TrainState", "create_train_state", "train_and_evaluate", "train_step"]
 
 
+@jax_settings.pinned()
 def train_and_evaluate(
     config: ConfigDict,
     workdir: str | Path | None = None,

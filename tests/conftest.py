@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from mnist_flax.cli import compilation_cache
+from mnist_flax.cli import jax_setup
 from mnist_flax.datasets import preparation
 
 # A missing axis is an error and not a broadcast.
@@ -23,7 +23,7 @@ def _tfds_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         # Many tests start a run of the same shapes: it is compiled once.
-        compilation_cache.enable()
+        jax_setup.prepare()
         patch.setenv("TFDS_DATA_DIR", str(root))
         yield root
 

@@ -35,7 +35,7 @@ TABLE = {
     "runs": {"errors", "paths", "config", "metrics", "plots", "parallel"},
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
-    "cli": {"errors", "paths", "config"},
+    "cli": {"errors", "paths", "config", "ops"},
     **dict.fromkeys(COMMANDS, BASE | CORE | {"plots", "runs", "train", "trained", "cli"}),
 }
 

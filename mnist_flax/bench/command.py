@@ -133,7 +133,7 @@ def measure(
     import jax
 
     from mnist_flax.bench import measurements
-    from mnist_flax.cli import compilation_cache
+    from mnist_flax.cli import jax_setup
 
     measured["device_seconds"] = _seconds(jax.devices)
     device = jax.devices()[0]
@@ -155,7 +155,7 @@ def measure(
             torch = stack.enter_context(torch_process.start(torch_python, device.platform))
             measured |= torch.versions | {"torch_differs_in": differs_in(config, "torch")}
         jax.config.update("jax_compilation_cache_dir", cache)
-        compilation_cache.enable()
+        jax_setup.prepare()
         ours = measurements.Measurements(config)
         works = {
             "epoch_seconds": ours.epoch_seconds,

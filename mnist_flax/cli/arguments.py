@@ -34,6 +34,11 @@ class Parser(argparse.ArgumentParser):
         """Adds the two flags that name a trained network: a run, or a file of weights."""
         self.add_path("--workdir", "folder of the run that trained the network")
         self.add_path("--weights", "instead of --workdir: a .safetensors, .pt or .pth file")
+        self.add_data_dir()
+
+    def add_data_dir(self) -> None:
+        """Adds the flag for the folder of the prepared datasets."""
+        self.add_path("--data-dir", "folder of the prepared datasets, if it has moved")
 
     def add_config(self) -> None:
         """Adds --config FILE, and --config.KEY=VALUE for each field of a config."""

@@ -19,7 +19,7 @@ from mnist_flax.errors import UserError
 # By the names of config.dataset; config.DATASETS lists the same ones.
 DATASETS: dict[str, type[MnistIdx]] = {"mnist": MnistIdx}
 
-_CHOOSE = "choose another folder with --config.data_dir or TFDS_DATA_DIR"
+_CHOOSE = "choose another folder (--config.data_dir of a run, --data-dir, or TFDS_DATA_DIR)"
 _REINSTALL = "reinstall mnist_flax, or delete the file to have it downloaded"
 
 

@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> None:
     from mnist_flax.demo import build_page
     from mnist_flax.trained import loading
 
-    html = build_page.build(loading.choose(args.workdir, args.weights))
+    html = build_page.build(loading.choose(args.workdir, args.weights, args.data_dir))
     _write(page, html)
     print(f"Page: {page}, {len(html):,} bytes, for any browser or web server", flush=True)
     if not args.no_open:

@@ -73,11 +73,11 @@ def _run(args: argparse.Namespace) -> None:
             raise UserError(f"--{name} is missing (--help has examples)")
     # `export` checks this, too, but after the import of JAX, which takes a second.
     _check(args.format, args.output)
-    from mnist_flax.cli import compilation_cache
+    from mnist_flax.cli import jax_setup
     from mnist_flax.trained import loading
 
-    compilation_cache.enable()
-    trained = loading.load(args.workdir)
+    jax_setup.prepare()
+    trained = loading.load(args.workdir, args.data_dir)
     lines = export(trained, args.format, args.output)
     print(f"Network: {args.workdir} after epoch {trained.epoch} of {trained.config.num_epochs}")
     print(*lines, sep="\n")
@@ -175,5 +175,6 @@ def _describe(trained: "Trained", accuracy: float) -> str:
 
 def _add_flags(parser: arguments.Parser) -> None:
     parser.add_path("--workdir", "folder of the run")
+    parser.add_data_dir()
     parser.add_argument("--format", choices=list(FORMATS), help="format of the file")
     parser.add_path("--output", "the file to write; it must not exist")

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from mnist_flax import augment
 from mnist_flax.augment import AugmentParams
 from mnist_flax.plots.sheet import canvas, finish, put_image, put_text
-from mnist_flax.plots.themes import LIGHT, Theme
+from mnist_flax.plots.themes import LIGHT, Theme, isolated
 
 # Images in a row: odd, so that the middle of a range is one of them.
 _COLUMNS = 5
@@ -95,6 +95,7 @@ def augment_sheet(image: np.ndarray, config: ConfigDict) -> list[Row]:
     ]
 
 
+@isolated
 def draw_augmentations(image: np.ndarray, config: ConfigDict, theme: Theme = LIGHT) -> bytes:
     """Draws one digit under each augmentation of a config.
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from mnist_flax import metrics
-from mnist_flax.plots.themes import LIGHT, Theme, png, style
+from mnist_flax.plots.themes import LIGHT, Theme, isolated, png, style
 
 _LOSS_TICKS = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5)]
 _ACCURACY_TICKS = [10, 50, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9]
@@ -17,6 +17,7 @@ _ACCURACY_TICKS = [10, 50, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.8,
 _LEAST_LOSS, _MOST_PERCENT = 1e-6, 99.97
 
 
+@isolated
 def draw_curves(
     history: Sequence[Mapping[str, Any]], target_accuracy: float, params: int
 ) -> bytes:
@@ -52,6 +53,7 @@ def draw_curves(
     return png(figure)
 
 
+@isolated
 def draw_panels(
     history: Sequence[Mapping[str, Any]], target_accuracy: float, theme: Theme = LIGHT
 ) -> dict[str, bytes]:

@@ -11,9 +11,10 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from mnist_flax.metrics import BINS, Bin, wilson_interval
 from mnist_flax.plots.sheet import DPI, canvas, finish, put_outline, put_text
-from mnist_flax.plots.themes import LIGHT, Theme, png, readable, style
+from mnist_flax.plots.themes import LIGHT, Theme, isolated, png, readable, style
 
 
+@isolated
 def draw_confusion(confusion: np.ndarray, theme: Theme = LIGHT) -> bytes:
     """Draws how often each digit was taken for each.
 
@@ -55,6 +56,7 @@ def draw_confusion(confusion: np.ndarray, theme: Theme = LIGHT) -> bytes:
     return png(figure)
 
 
+@isolated
 def draw_reliability(bins: Sequence[Bin], theme: Theme = LIGHT) -> bytes:
     """Draws a reliability diagram, and below it the number of images in each bin.
 
@@ -111,6 +113,7 @@ def draw_reliability(bins: Sequence[Bin], theme: Theme = LIGHT) -> bytes:
     return png(figure)
 
 
+@isolated
 def draw_filters(kernel: np.ndarray, responses: np.ndarray, theme: Theme = LIGHT) -> bytes:
     """Draws the filters of the first layer, each above its response to a digit.
 

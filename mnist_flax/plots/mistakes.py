@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mnist_flax.plots.sheet import canvas, finish, put_image, put_text
-from mnist_flax.plots.themes import LIGHT, Theme
+from mnist_flax.plots.themes import LIGHT, Theme, isolated
 
 # More would make a picture too large for most programs.
 MOST_MISTAKES = 400
@@ -57,6 +57,7 @@ def find_mistakes(
     return sorted(mistakes, key=lambda mistake: -mistake.probability)
 
 
+@isolated
 def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme = LIGHT) -> bytes:
     """Draws mistakes in the order given, at most MOST_MISTAKES of them.
 

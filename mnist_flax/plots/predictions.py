@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox, TransformedBbox
 
 from mnist_flax.plots.sheet import put_image, put_text
-from mnist_flax.plots.themes import LIGHT, Theme, png
+from mnist_flax.plots.themes import LIGHT, Theme, isolated, png
 
 # More would make a picture too large for most programs.
 MOST = 400
@@ -19,6 +19,7 @@ _DPI = 100
 _SURE_FROM = 0.9
 
 
+@isolated
 def draw_preview(
     images: np.ndarray, probabilities: np.ndarray, names: Sequence[str], theme: Theme = LIGHT
 ) -> bytes:

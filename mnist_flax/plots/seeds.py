@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mnist_flax.plots.themes import LIGHT, Theme, png, style
+from mnist_flax.plots.themes import LIGHT, Theme, isolated, png, style
 
 # Six colours that people with any colour vision tell apart, by Okabe and Ito
 # (https://jfly.uni-koeln.de/color/). From the seventh setting on they repeat, in another style.
@@ -28,6 +28,7 @@ class SeedCurves(NamedTuple):
     diverged: int
 
 
+@isolated
 def draw_seeds(
     settings: Mapping[str, SeedCurves], target_accuracy: float, theme: Theme = LIGHT
 ) -> bytes:

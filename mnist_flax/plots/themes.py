@@ -4,12 +4,18 @@ Colour-blind people can tell blue from orange. Text has a contrast of at least 4
 background (WCAG 2.2, 1.4.3), lines and marks at least 3 to 1 (1.4.11).
 """
 
+import functools
 import io
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Theme(NamedTuple):
@@ -72,6 +78,18 @@ def _luminance(rgb: tuple[float, ...]) -> float:
         x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in rgb
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def isolated(draw: Callable[P, R]) -> Callable[P, R]:
+    """Makes a function draw the same picture whatever the user's settings of Matplotlib are."""
+
+    @functools.wraps(draw)
+    def draw_alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            return draw(*args, **kwargs)
+
+    return draw_alone
 
 
 def png(figure: Figure) -> bytes:

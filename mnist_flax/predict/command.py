@@ -33,9 +33,12 @@ import numpy as np
 from mnist_flax import errors
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import UserError, printable
+from mnist_flax.paths import local_path
 from mnist_flax.runs import files
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+# What people take for pictures, too.
+_OTHER_PICTURES = (".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".svg", ".jxl")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,11 +64,11 @@ def _run(args: argparse.Namespace) -> None:
     # JAX and SciPy take a second to import: report bad input before that.
     from scipy.special import softmax
 
-    from mnist_flax.cli import compilation_cache
+    from mnist_flax.cli import jax_setup
     from mnist_flax.trained import loading
 
-    compilation_cache.enable()
-    run = loading.choose(args.workdir, args.weights)
+    jax_setup.prepare()
+    run = loading.choose(args.workdir, args.weights, args.data_dir)
     images, problems = _read(paths)
     good = [path for path in paths if path in images]
     seen = np.array([images[path] for path in good], np.uint8).reshape(-1, 28, 28)
@@ -95,7 +98,7 @@ def _image_files(arguments: list[str]) -> list[Path]:
       UserError: a folder has no image file, or cannot be read.
     """
     paths: dict[Path, None] = {}
-    for argument in map(Path, arguments):
+    for argument in (local_path("an image", text) for text in arguments):
         if not os.path.isdir(argument):  # Path.is_dir raises for a name that is too long.
             paths[argument] = None
             continue
@@ -105,11 +108,11 @@ def _image_files(arguments: list[str]) -> list[Path]:
             raise UserError(
                 f"the folder {argument} cannot be read ({error.strerror}); name image files"
             ) from None
-        inside = [
-            path
-            for path in entries
-            if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-        ]
+        shown = [path for path in entries if not path.name.startswith(".")]
+        inside = [path for path in shown if path.suffix.lower() in _SUFFIXES]
+        for path in shown:
+            if path.suffix.lower() in _OTHER_PICTURES:
+                errors.warn(f"{path} is skipped; convert it to PNG or JPEG to have it read")
         if not inside:
             raise UserError(
                 f"the folder {argument} has no image ({', '.join(_SUFFIXES)}); name another"

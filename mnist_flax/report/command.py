@@ -54,12 +54,12 @@ def _run(args: argparse.Namespace) -> None:
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise UserError(f"{folder} is not a folder; move it out of the way")
     # JAX takes a second to import: report bad input before that.
-    from mnist_flax.cli import compilation_cache
+    from mnist_flax.cli import jax_setup
     from mnist_flax.report import build_page
     from mnist_flax.trained import loading
 
-    compilation_cache.enable()
-    run = loading.load(workdir)
+    jax_setup.prepare()
+    run = loading.load(workdir, args.data_dir)
     html, plots = build_page.build(run, _summary(workdir))
     size = len(html) + sum(map(len, plots.values()))
     _check_space(workdir, size)
@@ -105,3 +105,4 @@ def _summary(workdir: Path) -> dict[str, Any]:
 def _add_flags(parser: arguments.Parser) -> None:
     """Adds the command's flags."""
     parser.add_path("--workdir", "folder of the run")
+    parser.add_data_dir()

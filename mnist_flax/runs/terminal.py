@@ -39,7 +39,7 @@ class Terminal:
         """Prints what is known before the first epoch."""
         resumed = [f"Resumed after epoch {epochs_done}."] if epochs_done else []
         compiling = "Compiling: some seconds, and less the next time."
-        _print(f"Workdir: {self._workdir}", model_table, *resumed, compiling)
+        say(f"Workdir: {self._workdir}", model_table, *resumed, compiling)
 
     @contextlib.contextmanager
     def bar(self, epoch: int) -> Iterator[Progress]:
@@ -67,11 +67,11 @@ class Terminal:
             f"Accuracy: {correct}/{self._num_test} ({100 * correct / self._num_test:.2f}%)"
         )
         if self._watched:
-            _print(test, "")
+            say(test, "")
             return
         loss, accuracy = _number(record["train_loss"]), 100 * record["train_accuracy"]
         seconds = record["train_seconds"] + record["test_seconds"]
-        _print(
+        say(
             f"Epoch {record['epoch']}  Train: Loss={loss} Accuracy={accuracy:.2f}  {test}  "
             f"{seconds:.1f} s"
         )
@@ -79,11 +79,11 @@ class Terminal:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Prints where the results are, and whether the target was met."""
         results = "summary.json, metrics.jsonl, curves.png, TensorBoard"
-        _print(f"Results: {self._workdir} ({results})", _verdict(summary))
+        say(f"Results: {self._workdir} ({results})", _verdict(summary))
 
 
-def _print(*lines: str) -> None:
-    """Prints lines; where stdout is a full disk, the run continues without them.
+def say(*lines: str) -> None:
+    """Prints lines; where stdout is a full disk, a run continues without them.
 
     Raises:
       BrokenPipeError: the reader of the output is gone, as with `| head`.

@@ -19,7 +19,7 @@ TRAINING_FILES = (
     *("metrics.jsonl", "summary.json", "config.json", "curves.png"),
     "events.out.tfevents.*",
 )
-RUN_FILES = (*TRAINING_FILES, "report.html", "report/*.png")
+RUN_FILES = (*TRAINING_FILES, "report.html", "report/*.png", "demo/index.html")
 
 _LOCK, _LOCK_ATTEMPTS = ".lock", 20
 

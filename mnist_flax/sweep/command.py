@@ -37,8 +37,10 @@ from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
 from mnist_flax.cli import arguments, exit_status, stopping
+from mnist_flax import errors
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.runs import files, summary, workdirs, writers
+from mnist_flax.runs.terminal import say
 from mnist_flax.sweep import records
 from mnist_flax.sweep.records import LINES
 
@@ -64,7 +66,7 @@ def _sweep(args: argparse.Namespace) -> None:
         workdirs.hold(workdir, may_hold_a_run=False),
     ):
         lines = records.begin(workdir, settings)
-        print(f"Workdir: {workdir}", flush=True)
+        say(f"Workdir: {workdir}")
         seeds = range(args.config.seed, args.config.seed + args.seeds)
         for name, config in settings:
             done = {line["seed"] for line in lines if line["setting"] == name}
@@ -73,7 +75,7 @@ def _sweep(args: argparse.Namespace) -> None:
                 with files.in_one_piece:
                     files.append(workdir / LINES, writers.to_json(line))
                 lines.append(line)
-                print(records.describe(line), flush=True)
+                say(records.describe(line))
         asked = [line for line in lines if line["seed"] in seeds]
         groups = {
             name or "the config": [line for line in asked if line["setting"] == name]
@@ -145,12 +147,12 @@ def _train(
         return
     import jax
 
-    from mnist_flax.cli import compilation_cache
+    from mnist_flax.cli import jax_setup
     from mnist_flax.steps import create_recipe
     from mnist_flax.sweep import seeds
     from mnist_flax.train import load_splits
 
-    compilation_cache.enable()
+    jax_setup.prepare()
     train, test = load_splits(config)
     recipe = create_recipe(config, train.size)
     if parallel is None:
@@ -177,7 +179,7 @@ def _train(
 
 
 def _finish(workdir: Path, groups: dict[str, list[dict[str, Any]]], target: float) -> None:
-    """Draws the picture and prints the table.
+    """Prints the table, then draws the picture.
 
     Args:
       workdir: the folder of the sweep.
@@ -188,13 +190,19 @@ def _finish(workdir: Path, groups: dict[str, list[dict[str, Any]]], target: floa
       TrainingError: some seeds diverged.
     """
     # SciPy and Matplotlib take a second to import.
-    from mnist_flax.plots.seeds import draw_seeds
     from mnist_flax.sweep import results
 
-    curves = {name: results.curves(lines) for name, lines in groups.items()}
-    files.replace(workdir / PICTURE, draw_seeds(curves, target))
-    print(results.table(groups))
-    print(f"Results: {workdir} ({LINES}, {PICTURE})", flush=True)
+    say(results.table(groups), f"Results: {workdir} ({LINES}, {PICTURE})")
+    try:
+        from mnist_flax.plots.seeds import draw_seeds
+
+        curves = {name: results.curves(lines) for name, lines in groups.items()}
+        files.replace(workdir / PICTURE, draw_seeds(curves, target))
+    except Exception as error:  # Whatever Matplotlib and the disk happen to raise.
+        errors.warn(
+            f"{PICTURE} could not be drawn ({type(error).__name__}: {error}); the lines are on "
+            f"disk, and the same command with --workdir {workdir} draws it"
+        )
     lines = [line for group in groups.values() for line in group]
     diverged = [line for line in lines if line["diverged_at"] is not None]
     if diverged:

@@ -1,6 +1,7 @@
 """Loads a trained network from a run or from a file of weights."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,30 +39,44 @@ class Trained(NamedTuple):
     history: list[dict[str, Any]]
 
 
-def choose(workdir: str | Path | None, weights_file: str | Path | None) -> Trained:
+def choose(
+    workdir: str | Path | None,
+    weights_file: str | Path | None,
+    data_dir: str | Path | None = None,
+) -> Trained:
     """Loads the network that a command's flag --workdir or --weights names.
+
+    Args:
+      workdir: see `load`.
+      weights_file: see `from_weights`.
+      data_dir: see `load`.
 
     Raises:
       UserError: both or neither are given; or as `load` and `from_weights`.
     """
     if (not workdir) == (not weights_file):
         raise UserError("give either --workdir, a run, or --weights, a file; --help says more")
-    return load(workdir) if workdir else from_weights(weights_file or "")
+    if workdir:
+        return load(workdir, data_dir)
+    return from_weights(weights_file or "", data_dir)
 
 
-def load(workdir: str | Path) -> Trained:
+def load(workdir: str | Path, data_dir: str | Path | None = None) -> Trained:
     """Reads the latest good checkpoint of a run, and changes nothing in its folder.
 
     If the run has not finished, it prints a warning that names the epoch.
 
     Args:
       workdir: the folder of a run.
+      data_dir: the folder of the prepared datasets, for `config.data_dir`. None: what the
+        environment variable TFDS_DATA_DIR says, else the run's own if it is still there.
 
     Raises:
       UserError: it is not the folder of a run, or has no good checkpoint.
     """
     workdir = Path(workdir)
     config = _read_config(workdir)
+    config.data_dir = _data_dir(data_dir, config.data_dir)
     like = jax.eval_shape(partial(create_train_state, config=config), jax.random.key(0))
     saved = checkpoints.load_latest(workdir, config, like)
     if saved is None:
@@ -79,11 +94,12 @@ def load(workdir: str | Path) -> Trained:
     return Trained(config, jax.tree.map(jnp.asarray, variables), epoch, finished, saved.history)
 
 
-def from_weights(path: str | Path) -> Trained:
+def from_weights(path: str | Path, data_dir: str | Path | None = None) -> Trained:
     """Reads a file of weights, without the run that trained them.
 
     Args:
       path: see `weights.read`.
+      data_dir: see `load`.
 
     Returns:
       The network, with the default config but the file's architecture, epoch 0 and an empty
@@ -95,6 +111,7 @@ def from_weights(path: str | Path) -> Trained:
     found = weights.read(path)
     config = config_lib.load(config_lib.default_path())
     config.model.architecture = found.architecture
+    config.data_dir = _data_dir(data_dir, config.data_dir)
     return Trained(config, found.variables, epoch=0, finished=True, history=[])
 
 
@@ -130,6 +147,14 @@ def warn_if_not_as_recorded(trained: Trained, scores: Scores) -> None:
             f"the run had {recorded} of {scores.size} right after epoch {trained.epoch}, here "
             f"it has {scores.correct}: another device, other versions or other data"
         )
+
+
+def _data_dir(asked: str | Path | None, recorded: str) -> str:
+    """Chooses the folder of the prepared datasets: a run may have moved, and so may they."""
+    if asked is not None:
+        return str(asked)
+    gone = bool(recorded) and not os.path.isdir(os.path.expanduser(recorded))
+    return "" if gone or "TFDS_DATA_DIR" in os.environ else recorded
 
 
 def _read_config(workdir: Path) -> ConfigDict:

@@ -1,4 +1,4 @@
-"""Keeps compiled programs in the user's cache folder, so that a second run starts sooner."""
+"""Sets JAX up for a command: its settings, and a cache of compiled programs."""
 
 import contextlib
 import os
@@ -10,19 +10,21 @@ from typing import Any
 import jax
 
 from mnist_flax import paths
+from mnist_flax.ops import jax_settings
 
 _show = warnings.showwarning
 # What JAX says of an entry that was cut off, when a kill came while it was written.
 _UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '([\w.-]+)'")
 
 
-def enable() -> None:
-    """Turns on JAX's persistent compilation cache for this process.
+def prepare() -> None:
+    """Pins JAX's settings and turns on its persistent compilation cache, for this process.
 
-    Its folder is what the environment variable JAX_COMPILATION_CACHE_DIR says, else
+    The folder of the cache is what the environment variable JAX_COMPILATION_CACHE_DIR says, else
     mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. A folder that cannot be used is no error. An
     entry that cannot be read is replaced: JAX alone would keep it, and warn at every start.
     """
+    jax_settings.pin()
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         root = os.environ.get("XDG_CACHE_HOME") or paths.home_folder(".cache")
         jax.config.update("jax_compilation_cache_dir", str(Path(root, "mnist_flax", "xla")))

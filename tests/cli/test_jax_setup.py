@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from mnist_flax.cli import compilation_cache
+from mnist_flax.cli import jax_setup
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _restore_jax():
 def test_the_users_cache_folder(monkeypatch, tmp_path):
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    compilation_cache.enable()
+    jax_setup.prepare()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mnist_flax" / "xla")
 
 
@@ -30,7 +30,7 @@ def test_the_users_cache_folder_without_xdg(monkeypatch, tmp_path):
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    compilation_cache.enable()
+    jax_setup.prepare()
     expected = tmp_path / ".cache" / "mnist_flax" / "xla"
     assert jax.config.jax_compilation_cache_dir == str(expected)
 
@@ -41,14 +41,14 @@ def test_a_user_without_a_home(monkeypatch, tmp_path):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    compilation_cache.enable()
+    jax_setup.prepare()
     assert jax.config.jax_compilation_cache_dir.startswith(f"{tmp_path}/mnist_flax-")
 
 
 PROGRAM = """
 import jax, jax.numpy as jnp
-from mnist_flax.cli import compilation_cache
-compilation_cache.enable()
+from mnist_flax.cli import jax_setup
+jax_setup.prepare()
 jax.jit(lambda x: jnp.sin(x) + 12.5)(jnp.ones(3))
 """
 
@@ -74,5 +74,5 @@ def test_an_entry_that_was_cut_off_is_replaced_without_a_word(tmp_path):
 
 def test_a_folder_chosen_for_jax_stays(tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
-    compilation_cache.enable()
+    jax_setup.prepare()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path)
