@@ -1,11 +1,11 @@
-"""Layers as a line of text."""
+"""Architectures: which lines of text are valid, and what they mean."""
 
 import pytest
 
 from mnist_flax import architecture
 
 
-def test_the_assignments() -> None:
+def test_default_is_the_assignments() -> None:
     blocks = architecture.parse(architecture.DEFAULT)
     assert [block.features for block in blocks] == [8, 16, 16, 32, 32, 32]
     assert [block.kernel_size for block in blocks] == [3, 3, 3, 3, 3, 1]
@@ -13,7 +13,7 @@ def test_the_assignments() -> None:
     assert [block.kernel for block in blocks] == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_same_again() -> None:
+def test_same_repeats_a_kernel() -> None:
     blocks = architecture.parse("1k5 same 8 8 pool same same pool 8k1 same")
     assert [block.kernel for block in blocks] == [1, 1, 3, 4, 4, 4, 7, 7]
     assert [block.features for block in blocks] == [1, 1, 8, 8, 8, 8, 8, 8]
@@ -41,14 +41,14 @@ def test_the_same_again() -> None:
         " ".join(["8"] * 33),
         "same",
         "same 8",
-        "8 same",  # An image has one channel, a kernel from 1 to 8 features takes no 8.
+        "8 same",  # The kernel is for an image of one channel, and here are eight.
         "8 16 same",
         "8 8 16 same",
         "1" + " same" * 32,
         "8 8 pool same pool same pool",
     ],
 )
-def test_what_is_none(text: str) -> None:
+def test_malformed_text(text: str) -> None:
     assert not architecture.is_valid(text)
     with pytest.raises(ValueError, match="is not an architecture; '8 16 pool"):
         architecture.parse(text)

@@ -1,4 +1,4 @@
-"""Augmentations: to the byte what torchvision and Pillow make of the same draws.
+"""Augmentations: equal to the byte to those of torchvision and Pillow.
 
 python -m pytest tests/test_augment.py                  # all
 python -m pytest tests/test_augment.py -m 'not slow'    # without the exhaustive ones
@@ -147,7 +147,7 @@ def test_angles_that_pillow_treats_apart(images: np.ndarray) -> None:
 
 
 def test_blend_of_every_mean_with_every_byte() -> None:
-    """The factors of few digits are those where one rounding and two differ."""
+    """One rounding and two differ at factors of few digits, such as 0.8."""
     random = np.random.default_rng(1).uniform(0, 2.5, 40)
     factors = np.float32([*np.arange(0, 2.05, 0.05), 0.99999994, 1.0000001, *random])
     every_byte = np.resize(np.arange(256, dtype=np.uint8), (28, 28))

@@ -1,4 +1,4 @@
-"""The arrays are those of the IDX files, and slices are tfds' slices."""
+"""The arrays equal the IDX files, and slices are those of tfds."""
 
 import gzip
 import subprocess

@@ -1,4 +1,4 @@
-"""The network: its tree, its size, its modes."""
+"""The network: its tree of parameters, its size, its modes, and what it refuses."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Weights to and from PyTorch; the state_dict in fixtures/torch_parity.npz is PyTorch's own."""
+"""Weights from and to PyTorch; PyTorch wrote the state_dict in fixtures/torch_parity.npz."""
 
 import re
 from functools import partial
@@ -29,7 +29,7 @@ def state_dict() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def variables() -> dict:
-    """Variables of ConvNet with random numbers everywhere: all different, and above zero."""
+    """Variables of ConvNet filled with random numbers, all different and above zero."""
     images = jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
     shapes = jax.eval_shape(partial(ConvNet().init, train=False), jax.random.key(0), images)
     rng = np.random.default_rng(0)

@@ -2,16 +2,16 @@
 
 The reference is fixtures/torch_parity.npz, which PyTorch made (fixtures/make_torch_fixture.py).
 
-Ten steps are compared in both precisions, because float32 alone cannot tell a mistake from
-rounding. Adam divides each gradient by its own size, so that a gradient of nothing but
-rounding still moves its weight by up to a learning rate a step: PyTorch in float32 differs from
-PyTorch in float64 by up to 0.0016 of a tensor, and by up to 0.015 in the channels_last layout
-(the norm of the difference over the norm; bn2.bias). In float64 every tensor must agree.
+Ten steps are compared in float64 and in float32, because float32 alone cannot tell a mistake
+from rounding. Adam divides each gradient by its own size, so that a gradient that is only
+rounding still moves its weight by up to the learning rate in each step. PyTorch in float32
+differs from PyTorch in float64 by up to 0.0016 of a tensor, and by up to 0.015 in the
+channels_last layout (the norm of the difference over the norm; bn2.bias). In float64 every
+tensor must agree.
 
-The biases of the convolutions are the extreme of that. Batch norm takes them away, so their
-gradient is zero: here exactly, in PyTorch up to rounding, and there they drift, by up to
-0.07 of their norm in ten steps, without any effect on the training loss. The float32
-test leaves them out.
+The biases of the convolutions are the extreme case. Batch norm cancels them, so their gradient
+is zero: here exactly, in PyTorch up to rounding. There they drift, by up to 0.07 of their norm
+in ten steps, without any effect on the training loss. The float32 test leaves them out.
 """
 
 from collections.abc import Mapping
