@@ -195,7 +195,7 @@ def test_safetensors_of_any_header(fuzz) -> None:
 def state_dict() -> bytes:
     """A file that PyTorch saved."""
     torch = pytest.importorskip(
-        "torch", reason="PyTorch is no dependency; install it to run this"
+        "torch", reason="PyTorch is not a dependency; install it to run this"
     )
     arrays = torch_interop.to_state_dict(weights.read(WEIGHTS).variables)
     file = io.BytesIO()

@@ -60,7 +60,9 @@ def arguments(workdir: Path, name: str, output: Path) -> list[str]:
 def needs(name: str) -> None:
     """Skips a test of a format whose libraries may be missing."""
     if name == "torch":
-        pytest.importorskip("torch", reason="PyTorch is no dependency; install it to run this")
+        pytest.importorskip(
+            "torch", reason="PyTorch is not a dependency; install it to run this"
+        )
 
 
 def description(text: str) -> dict:

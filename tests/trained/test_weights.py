@@ -214,7 +214,7 @@ def test_no_pytorch_or_an_old_one(tmp_path, monkeypatch, version, message) -> No
 @pytest.fixture
 def torch():
     return pytest.importorskip(
-        "torch", reason="PyTorch is no dependency; install it to run this"
+        "torch", reason="PyTorch is not a dependency; install it to run this"
     )
 
 
