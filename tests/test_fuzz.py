@@ -28,6 +28,7 @@ from helpers.idx_files import idx_bytes
 from helpers.large_claims import large_claims
 from helpers.mutations import archives, chunked, damaged, headers, pictures
 from helpers.sample_images import image_files
+from helpers.trained_runs import WEIGHTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,8 +38,6 @@ from mnist_flax.datasets import idx
 from mnist_flax.errors import UserError
 from mnist_flax.predict import images
 from mnist_flax.trained import weights
-
-TRAINED = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
 SHAPE = (6, 5, 4)
 
@@ -62,7 +61,7 @@ def prepare_worker() -> None:
     if find_spec("torch"):
         import torch  # noqa: F401
     # JAX starts its threads now, before the limit.
-    weights.read(TRAINED)
+    weights.read(WEIGHTS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (used + 768 * 2**20, limit))
@@ -182,13 +181,13 @@ def check_weights(found: Any, _: bytes) -> None:
 
 
 def test_safetensors_of_any_bytes(fuzz) -> None:
-    as_torch = torch_interop.to_state_dict(weights.read(TRAINED).variables)
-    whole = [TRAINED.read_bytes(), safetensors.numpy.save(as_torch)]
+    as_torch = torch_interop.to_state_dict(weights.read(WEIGHTS).variables)
+    whole = [WEIGHTS.read_bytes(), safetensors.numpy.save(as_torch)]
     fuzz("safetensors, bytes", ".safetensors", damaged(whole), check_weights, 1200)
 
 
 def test_safetensors_of_any_header(fuzz) -> None:
-    content = TRAINED.read_bytes()
+    content = WEIGHTS.read_bytes()
     fuzz("safetensors, headers", ".safetensors", headers(content), check_weights, 800)
 
 
@@ -196,9 +195,9 @@ def test_safetensors_of_any_header(fuzz) -> None:
 def state_dict() -> bytes:
     """A file that PyTorch saved."""
     torch = pytest.importorskip(
-        "torch", reason="PyTorch is no dependency; install it to run this"
+        "torch", reason="PyTorch is not a dependency; install it to run this"
     )
-    arrays = torch_interop.to_state_dict(weights.read(TRAINED).variables)
+    arrays = torch_interop.to_state_dict(weights.read(WEIGHTS).variables)
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(x) for name, x in arrays.items()}, file)
     return file.getvalue()
@@ -244,7 +243,7 @@ def test_images_of_any_pixels(fuzz) -> None:
 def test_what_claims_to_be_large_is_not_given_memory(tmp_path, worker) -> None:
     with pytest.raises(MemoryError):
         worker.submit(bytearray, 2**30).result()
-    for name, (content, message) in large_claims(SHAPE, TRAINED.read_bytes()).items():
+    for name, (content, message) in large_claims(SHAPE, WEIGHTS.read_bytes()).items():
         path = tmp_path / f"a{name.partition(':')[0]}"
         path.write_bytes(content)
         with pytest.raises(UserError, match=message) as error:

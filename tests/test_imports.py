@@ -16,7 +16,7 @@ PACKAGE = Path(mnist_flax.__file__).parent
 COMMANDS = {"main", "evaluate", "export", "report", "predict", "demo", "sweep", "bench"}
 CORE = {
     *("plain", "models", "augment", "optimizers", "input_pipeline", "inference", "steps"),
-    *("programs", "model_table", "torch_interop"),
+    *("programs", "model_table", "network_arrays", "torch_interop"),
 }
 BASE = {"errors", "paths", "metrics", "config", "architecture", "datasets", "parallel", "ops"}
 

@@ -38,8 +38,8 @@ import numpy as np
 
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import TrainingError, UserError
-from mnist_flax.export import formats
-from mnist_flax.export.formats import FORMATS, Network, Program
+from mnist_flax.export.formats import FORMATS, check_available
+from mnist_flax.export.network import Network, Program
 from mnist_flax.runs import files
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def export(trained: "Trained", format: str, output: str | Path) -> list[str]:
 def _check(format: str, output: Path) -> None:
     """Raises UserError if a file of this format cannot be made at `output`."""
     files.check_new_file("--output", output, _MAX_BYTES)
-    formats.check_available(format)
+    check_available(format)
 
 
 def _compare(

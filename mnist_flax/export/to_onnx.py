@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import mnist_flax
 from mnist_flax import augment
-from mnist_flax.export.formats import Network, Program
+from mnist_flax.export.network import Network, Program
 from mnist_flax.trained import folding
 
 # The lowest versions that have all that is used here: ONNX Runtime and ONNX Runtime Web have

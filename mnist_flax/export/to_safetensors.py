@@ -11,7 +11,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from mnist_flax import inference
-from mnist_flax.export.formats import Network, Program
+from mnist_flax.export.network import Network, Program
 from mnist_flax.models import ConvNet
 from mnist_flax.trained import weights
 

@@ -10,7 +10,7 @@ import jax.export
 import jax.numpy as jnp
 
 from mnist_flax import augment
-from mnist_flax.export.formats import Network, Program
+from mnist_flax.export.network import Network, Program
 from mnist_flax.models import ConvNet
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -15,7 +15,7 @@ from torch import nn
 
 from mnist_flax import architecture as architecture_lib
 from mnist_flax import augment, torch_interop
-from mnist_flax.export.formats import Network, Program
+from mnist_flax.export.network import Network, Program
 
 
 def encode(network: Network) -> tuple[bytes, Program]:

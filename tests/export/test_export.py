@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,40 +15,18 @@ import onnx
 import onnxruntime
 import pytest
 import safetensors
+from helpers.trained_runs import WEIGHTS, write_run
 
-from mnist_flax import architecture, input_pipeline, steps
+from mnist_flax import architecture, input_pipeline
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
 from mnist_flax.export import command, reference, to_onnx, to_stablehlo
-from mnist_flax.export.formats import FORMATS, Network, Program
+from mnist_flax.export.formats import FORMATS
+from mnist_flax.export.network import Network, Program
 from mnist_flax.input_pipeline import Split
-from mnist_flax.runs import checkpoints
 from mnist_flax.trained import loading, weights
 
-WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 OTHER = "4k5 pool 6k1 pool 5 5 same 3"
-
-
-def write_run(
-    workdir: Path, num_epochs: int = 1, dtype: str = "float32", layers: str = ""
-) -> Path:
-    """The folder of a run with trained weights, which came to the end of its first epoch.
-
-    With other layers than the assignment's the weights are those of the beginning.
-    """
-    config = config_lib.load(config_lib.default_path())
-    config.num_epochs = num_epochs
-    config.model.dtype = dtype
-    config.model.architecture = layers or architecture.DEFAULT
-    workdir.mkdir()
-    (workdir / "config.json").write_text(json.dumps(config.to_dict()))
-    create = partial(steps.create_train_state, config=config)
-    state = create(jax.random.key(0))
-    if not layers:
-        state = state._replace(**weights.read(WEIGHTS).variables)
-    history = [{"epoch": 1, "test_accuracy": 0.5, "test_loss": None}]
-    checkpoints.save(workdir, config, state, history)
-    return workdir
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +60,9 @@ def arguments(workdir: Path, name: str, output: Path) -> list[str]:
 def needs(name: str) -> None:
     """Skips a test of a format whose libraries may be missing."""
     if name == "torch":
-        pytest.importorskip("torch", reason="PyTorch is no dependency; install it to run this")
+        pytest.importorskip(
+            "torch", reason="PyTorch is not a dependency; install it to run this"
+        )
 
 
 def description(text: str) -> dict:
@@ -222,7 +201,7 @@ def test_onnx(tmp_path, workdir, split, logits) -> None:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of another architecture, its weights those before training. Not to be changed."""
-    return write_run(tmp_path_factory.mktemp("export") / "other", layers=OTHER)
+    return write_run(tmp_path_factory.mktemp("export") / "other", model={"architecture": OTHER})
 
 
 @pytest.mark.usefixtures("few_images")
@@ -245,7 +224,8 @@ def test_weights_with_their_layers(tmp_path, other) -> None:
 
 @pytest.mark.usefixtures("few_images")
 def test_a_run_in_bfloat16_that_never_finished(tmp_path, logits, split, capsys) -> None:
-    run, path = write_run(tmp_path / "run", num_epochs=2, dtype="bfloat16"), tmp_path / "net"
+    run = write_run(tmp_path / "run", num_epochs=2, model={"dtype": "bfloat16"})
+    path = tmp_path / "net"
     assert command.main(arguments(run, "onnx", path)) == 0
     captured = capsys.readouterr()
     assert captured.err == (f"warning: the run in {run} is used as it was after epoch 1 of 2\n")

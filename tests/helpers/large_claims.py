@@ -8,8 +8,8 @@ import zlib
 
 from PIL import Image
 
-from helpers.mutations import chunk, split_header, with_header
-from helpers.sample_images import encoded
+from helpers.mutations import split_header, with_header
+from helpers.sample_images import chunk, encoded, png_of_size
 
 
 def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[bytes, str]]:
@@ -56,8 +56,11 @@ def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[
         ),
         ".safetensors: a billion numbers": (with_header(fields | claim, body), "not fully"),
         ".pt: a gigabyte of zeros": (bomb.getvalue(), "larger than 1,048,576 bytes|unpacks to"),
-        ".png: 900 megapixels": (png(30_000, 30_000), "too large: far more pixels"),
-        ".png: a gigabyte of text": (png(9, 9, text), "cannot be read: Decompressed data too"),
+        ".png: 900 megapixels": (png_of_size(30_000, 30_000), "too large: far more pixels"),
+        ".png: a gigabyte of text": (
+            png_of_size(9, 9, text),
+            "cannot be read: Decompressed data too",
+        ),
         ".jpeg: 4,295 megapixels": (
             jpeg[:size] + b"\xff" * 4 + jpeg[size + 4 :],
             "too large: far more pixels",
@@ -67,9 +70,3 @@ def large_claims(shape: tuple[int, ...], safetensors: bytes) -> dict[str, tuple[
             "too large: far more pixels",
         ),
     }
-
-
-def png(width: int, height: int, more: bytes = b"") -> bytes:
-    """Makes a PNG that claims this size and holds no pixels, with more chunks if given."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", b"") + chunk(b"IEND", b"")

@@ -4,7 +4,6 @@ import io
 import json
 import struct
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from helpers.sample_images import encoded
+from helpers.sample_images import chunk, encoded
 
 # What sizes and counts are replaced with.
 _NUMBERS = (0, 1, 2, 255, 2**15, 2**16 - 1, 10**9, 2**31 - 1, 2**31, 2**32 - 1)
@@ -61,13 +60,6 @@ def _once(draw: st.DrawFn, content: bytes, valid: Sequence[bytes]) -> bytes:
     return content[: at + size] + after
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """Makes a chunk of a PNG, with the right checksum."""
-    return (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    )
-
-
 @st.composite
 def chunked(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
     """Makes PNGs with right checksums, in which one chunk is damaged."""
@@ -102,7 +94,7 @@ def split_header(content: bytes) -> tuple[dict[str, Any], bytes]:
     return json.loads(content[8 : 8 + size]), content[8 + size :]
 
 
-def with_header(fields: Mapping[str, Any], body: bytes) -> bytes:
+def with_header(fields: object, body: bytes = b"") -> bytes:
     """Makes a safetensors file of any header."""
     text = json.dumps(fields).encode()
     return struct.pack("<Q", len(text)) + text + body

@@ -44,16 +44,14 @@ def image_files(form: str) -> list[bytes]:
     ]
 
 
-def png_of_size(width: int, height: int) -> bytes:
-    """The first bytes of a PNG with nothing in it but a claim."""
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG, with the right checksum."""
+    return (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    )
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data))
-            + kind
-            + data
-            + struct.pack(">I", zlib.crc32(kind + data))
-        )
 
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+def png_of_size(width: int, height: int, more: bytes = b"") -> bytes:
+    """A PNG that claims this size and holds no pixels; `more` are chunks before those."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", b"") + chunk(b"IEND", b"")

@@ -1,12 +1,10 @@
 """The folder of a run with trained weights, without the time that training takes."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from mnist_flax import config as config_lib
 from mnist_flax import steps
@@ -35,15 +33,16 @@ def write_run(workdir: Path, test_accuracy: float = 1.0, **fields: Any) -> Path:
     Args:
       workdir: the folder to make.
       test_accuracy: what the run has on record for its epoch.
-      fields: fields of its config that differ from the default.
+      fields: fields of its config that differ from the default; where the architecture does,
+        the weights are those before training.
     """
     config = config_lib.load(config_lib.default_path())
     config.update({"num_epochs": 1} | fields)
     workdir.mkdir()
     (workdir / "config.json").write_text(json.dumps(config.to_dict()))
-    create = partial(steps.create_train_state, config=config)
-    shapes = jax.eval_shape(create, jax.random.key(0))
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros._replace(**weights.read(WEIGHTS).variables)
+    state = steps.create_train_state(jax.random.key(0), config)
+    variables, architecture = weights.read(WEIGHTS)
+    if config.model.architecture == architecture:
+        state = state._replace(**variables)
     checkpoints.save(workdir, config, state, [_RECORD | {"test_accuracy": test_accuracy}])
     return workdir

@@ -1,15 +1,13 @@
 """A convolution with batch norm folded in gives what both give one after the other."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers.trained_runs import WEIGHTS
 from scipy import signal
 
 from mnist_flax import torch_interop
 from mnist_flax.trained import folding, loading
 
-WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 VARIABLES = loading.from_weights(WEIGHTS).variables
 STATE_DICT = torch_interop.to_state_dict(VARIABLES)
 CONVOLUTIONS, *FC = folding.fold(VARIABLES)

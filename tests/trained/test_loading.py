@@ -7,14 +7,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from helpers.trained_runs import WEIGHTS
 
 from mnist_flax import augment, steps
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
 from mnist_flax.runs import checkpoints
 from mnist_flax.trained import loading, weights
-
-WEIGHTS = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 
 def filled(number: int, like: jax.ShapeDtypeStruct) -> np.ndarray:

@@ -20,12 +20,11 @@ import pytest
 import safetensors.numpy
 from flax import traverse_util
 from helpers.mutations import with_header, zipped
+from helpers.trained_runs import WEIGHTS
 
 from mnist_flax import input_pipeline, network_arrays, torch_interop
 from mnist_flax.errors import UserError
 from mnist_flax.trained import loading, weights
-
-TRAINED = Path(__file__).parents[1] / "fixtures" / "trained.safetensors"
 
 
 def raises(message: str):
@@ -39,18 +38,18 @@ def short(value: bytes | str) -> str:
 
 def assert_trained(path: Path) -> None:
     """A file has the weights and the architecture of the fixture."""
-    jax.tree.map(np.testing.assert_array_equal, weights.read(path), weights.read(TRAINED))
+    jax.tree.map(np.testing.assert_array_equal, weights.read(path), weights.read(WEIGHTS))
 
 
 def test_the_fixture_is_trained(data_dir) -> None:
     split = input_pipeline.load("test[:1000]", data_dir)
-    answers = loading.logits(loading.from_weights(TRAINED), split.images).argmax(1)
+    answers = loading.logits(loading.from_weights(WEIGHTS), split.images).argmax(1)
     assert (answers == split.labels).mean() > 0.99
 
 
 def test_the_names_of_pytorch_and_our_own(tmp_path) -> None:
     path = tmp_path / "net.SafeTensors"
-    state_dict = torch_interop.to_state_dict(weights.read(TRAINED).variables)
+    state_dict = torch_interop.to_state_dict(weights.read(WEIGHTS).variables)
     safetensors.numpy.save_file(state_dict, path)
     assert_trained(path)
 
@@ -77,7 +76,7 @@ def test_the_names_of_pytorch_and_our_own(tmp_path) -> None:
             "BF16",
         ),
         (with_header({}), r"state_dict: 'conv1.weight' of shape \[8, 1, 3, 3\] is missing"),
-        (TRAINED.read_bytes()[:-1], "not fully covered"),
+        (WEIGHTS.read_bytes()[:-1], "not fully covered"),
         (bytes(weights.MAX_BYTES + 1), "larger than 1,048,576 bytes"),
     ],
     ids=short,
@@ -93,7 +92,7 @@ def test_no_safetensors_of_this_network(tmp_path, content, message) -> None:
 
 
 def test_one_array_too_many_or_of_another_shape(tmp_path) -> None:
-    arrays = safetensors.numpy.load_file(TRAINED)
+    arrays = safetensors.numpy.load_file(WEIGHTS)
     path = tmp_path / "net.safetensors"
     safetensors.numpy.save_file(arrays | {"params/fc2/bias": np.zeros(3)}, path)
     with raises("variables: 'params/fc2/bias' is no entry of this network"):
@@ -119,7 +118,7 @@ def test_layers_that_a_file_notes(tmp_path) -> None:
     assert architecture == layers
     found = traverse_util.flatten_dict(variables, sep="/")
     jax.tree.map(np.testing.assert_array_equal, found, arrays)
-    safetensors.numpy.save_file(safetensors.numpy.load_file(TRAINED), path, note)
+    safetensors.numpy.save_file(safetensors.numpy.load_file(WEIGHTS), path, note)
     with raises(r"variables: 'batch_stats/bn4/mean' has shape \[32\], expected \[16\]"):
         weights.read(path)
 
@@ -131,7 +130,7 @@ def test_layers_that_a_file_notes(tmp_path) -> None:
 )
 def test_a_note_that_says_nothing(tmp_path, note) -> None:
     path = tmp_path / "net.safetensors"
-    arrays = safetensors.numpy.load_file(TRAINED)
+    arrays = safetensors.numpy.load_file(WEIGHTS)
     safetensors.numpy.save_file(arrays, path, {"mnist_flax": note})
     assert_trained(path)
 
@@ -215,13 +214,13 @@ def test_no_pytorch_or_an_old_one(tmp_path, monkeypatch, version, message) -> No
 @pytest.fixture
 def torch():
     return pytest.importorskip(
-        "torch", reason="PyTorch is no dependency; install it to run this"
+        "torch", reason="PyTorch is not a dependency; install it to run this"
     )
 
 
 @pytest.fixture
 def state_dict(torch) -> dict:
-    arrays = torch_interop.to_state_dict(weights.read(TRAINED).variables)
+    arrays = torch_interop.to_state_dict(weights.read(WEIGHTS).variables)
     return {name: torch.from_numpy(x) for name, x in arrays.items()}
 
 
