@@ -54,9 +54,11 @@ def _run(args: argparse.Namespace) -> None:
     page = folder / "index.html"
     pages.check_replaceable(page, NAME)
     # JAX takes a second to import: report bad input before that.
+    from mnist_flax.cli import jax_setup
     from mnist_flax.demo import build_page
     from mnist_flax.trained import loading
 
+    jax_setup.prepare()
     html = build_page.build(loading.choose(args.workdir, args.weights, args.data_dir))
     _write(page, html)
     print(f"Page: {page}, {len(html):,} bytes, for any browser or web server", flush=True)

@@ -28,7 +28,7 @@ held: list[Path] = []
 
 
 @contextlib.contextmanager
-def hold(workdir: str | Path | None, may_hold_a_run: bool) -> Iterator[Path]:
+def hold(workdir: str | Path | None, may_hold_a_run: bool, prefix: str = "") -> Iterator[Path]:
     """Makes or finds the folder of a run, checks that it can be written, and locks it.
 
     The system releases the lock however the process ends. No file of a run is touched. A
@@ -37,6 +37,7 @@ def hold(workdir: str | Path | None, may_hold_a_run: bool) -> Iterator[Path]:
     Args:
         workdir: The folder, or where it is to be made; None makes a new one in runs/.
         may_hold_a_run: Whether a run may be there.
+        prefix: What the name of a new one begins with, before the time.
 
     Yields:
         The folder.
@@ -46,7 +47,7 @@ def hold(workdir: str | Path | None, may_hold_a_run: bool) -> Iterator[Path]:
             holds a run and may not.
     """
     new = workdir is None or not os.path.lexists(workdir)
-    workdir = make_fresh(Path("runs")) if workdir is None else Path(workdir)
+    workdir = make_fresh(Path("runs"), prefix) if workdir is None else Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = _lock(workdir / _LOCK)

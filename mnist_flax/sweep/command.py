@@ -29,7 +29,6 @@ import itertools
 import re
 import signal
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +57,15 @@ def _sweep(args: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{flag} is {value}; it must be at least 1")
     settings = _settings(args.config, args.grid)
+    # JAX takes a second to import: report bad input of other kinds before that.
+    from mnist_flax.cli import jax_setup
+
+    jax_setup.prepare()
     for _, config in settings:
         _check_data(config)
-    workdir = args.workdir or workdirs.make_fresh(Path("runs"), "sweep-")
     with (
-        stopping.at_once(partial(_last_line, workdir), files.in_one_piece),
-        workdirs.hold(workdir, may_hold_a_run=False),
+        stopping.at_once(_last_line, files.in_one_piece),
+        workdirs.hold(args.workdir, may_hold_a_run=False, prefix="sweep-") as workdir,
     ):
         lines = records.begin(workdir, settings)
         say(f"Workdir: {workdir}")
@@ -147,12 +149,10 @@ def _train(
         return
     import jax
 
-    from mnist_flax.cli import jax_setup
     from mnist_flax.steps import create_recipe
     from mnist_flax.sweep import seeds
     from mnist_flax.train import load_splits
 
-    jax_setup.prepare()
     train, test = load_splits(config)
     recipe = create_recipe(config, train.size)
     if parallel is None:
@@ -213,9 +213,12 @@ def _finish(workdir: Path, groups: dict[str, list[dict[str, Any]]], target: floa
         )
 
 
-def _last_line(workdir: Path, number: signal.Signals) -> str:
+def _last_line(number: signal.Signals) -> str:
     """Makes the line that a sweep prints when a signal ends it."""
     what = "interrupted" if number == signal.SIGINT else "terminated"
+    if not workdirs.held:
+        return what
+    (workdir,) = workdirs.held
     path = workdir / LINES
     done = path.read_bytes().count(b"\n") if path.exists() else 0
     return f"{what}: seeds done: {done}; the same command with --workdir {workdir} resumes"
