@@ -98,6 +98,38 @@ def load(
     return source.read(0, source.size)
 
 
+def count_overlap(
+    first: str,
+    second: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    dataset: str = "mnist",
+) -> int:
+    """Counts the images that two splits have in common.
+
+    Args:
+      first: a valid split; see `load`.
+      second: another one.
+      data_dir: see `load`.
+      dataset: see `load`.
+    """
+    import tensorflow_datasets as tfds
+
+    from mnist_flax.datasets import preparation
+
+    splits = preparation.prepare(dataset, data_dir).info.splits
+
+    def images_of(split: str) -> set[tuple[str, int]]:
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(splits)
+        return {
+            (part.splitname, number)
+            for part in parts
+            for number in range(*slice(part.from_, part.to).indices(sizes[part.splitname]))
+        }
+
+    sizes = {name: split.num_examples for name, split in splits.items()}
+    return len(images_of(first) & images_of(second))
+
+
 def load_on_devices(
     split: str,
     data_dir: str | os.PathLike[str] | None,

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
 from mnist_flax import input_pipeline
-from mnist_flax.errors import TrainingError
+from mnist_flax.errors import TrainingError, warn
 from mnist_flax.input_pipeline import SplitError
 from mnist_flax.model_table import model_table
 from mnist_flax.models import count_params
@@ -122,10 +122,24 @@ def load_splits(config: ConfigDict) -> tuple[DeviceSplit, DeviceSplit]:
         train, test = load("train_split"), load("test_split")
         config_lib.check_batch_size(config, train.size)
         sharding.check_divisible(config.batch_size, train.size)
+        _warn_of_overlap(config)
         return train, test
 
     mesh = sharding.make_mesh()
     return processes.agree(load_both)
+
+
+def _warn_of_overlap(config: ConfigDict) -> None:
+    """Prints a warning if images that are trained on are tested on, too."""
+    overlap = input_pipeline.count_overlap(
+        config.train_split, config.test_split, config.data_dir, config.dataset
+    )
+    if overlap and processes.is_first():
+        warn(
+            f"config.train_split {config.train_split!r} and config.test_split "
+            f"{config.test_split!r} have {overlap:,} images in common: the test says nothing "
+            "of new images"
+        )
 
 
 def _record(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from test_imports import TABLE
 
+from mnist_flax import architecture
 from mnist_flax.cli import arguments
 
 ROOT = Path(__file__).parents[1]
@@ -71,12 +72,12 @@ def test_pytorch_is_python(page: Path) -> None:
         compile(block, f"{page.name}, block {number}", "exec")
 
 
-def test_the_network_in_the_readme_is_the_one_in_plain() -> None:
-    def lines(text: str) -> str:
-        return "\n".join(line.strip() for line in text.splitlines() if line.strip())
-
-    (block,) = blocks(README, "python excerpt")
-    assert lines(block) in lines((ROOT / "mnist_flax" / "plain.py").read_text())
+def test_the_network_in_the_readme_is_the_default() -> None:
+    layers = re.findall(r"conv(\d) (\d)x(\d), (\d+)", README.read_text())
+    assert [tuple(map(int, layer)) for layer in layers] == [
+        (number, block.kernel_size, block.kernel_size, block.features)
+        for number, block in enumerate(architecture.parse(architecture.DEFAULT), 1)
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

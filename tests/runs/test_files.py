@@ -102,3 +102,16 @@ def test_interrupted_replace_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         files.replace(tmp_path / "summary.json", b"new")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_that_cannot_sync_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "fsync", refuse)
+    files.sync(tmp_path)
+    with pytest.raises(OSError, match="Invalid argument"):
+        files.sync(tmp_path / "file")

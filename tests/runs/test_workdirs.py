@@ -203,3 +203,12 @@ def test_a_lock_that_its_holder_removed_is_none(
         workdirs.hold(tmp_path, may_hold_a_run=True),
     ):
         pass
+
+
+def test_a_file_that_never_looks_the_same_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems number a file anew each time it is looked at."""
+    monkeypatch.setattr(os.path, "samestat", lambda *both: False)
+    with workdirs.hold(tmp_path, may_hold_a_run=True) as workdir:
+        assert workdir == tmp_path
