@@ -41,14 +41,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command.
-
-    Args:
-      argv: the command line without the name of the program.
-
-    Returns:
-      The exit status.
-    """
+    """Runs the command with the arguments `argv`; returns its exit status."""
     return exit_status.run(argv, __doc__, _add_flags, _run)
 
 

@@ -37,14 +37,7 @@ NAME = "mnist_flax.demo"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command.
-
-    Args:
-      argv: the command line without the name of the program.
-
-    Returns:
-      The exit status.
-    """
+    """Runs the command with the arguments `argv`; returns its exit status."""
     return exit_status.run(argv, __doc__, _add_flags, _run)
 
 
