@@ -34,7 +34,7 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         for number in range(1, count + 1):
             begin = time.perf_counter()
-            state = programs.train_epoch(state, root, number).train
+            state = programs.train_epoch(state, root, number).train_state
             accuracy = programs.eval_epoch(state).compute()["accuracy"].item()
             middle = time.perf_counter()
             history.append({"epoch": number, "test_accuracy": accuracy})

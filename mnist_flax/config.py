@@ -35,9 +35,9 @@ class Rule(NamedTuple):
     """What a field of a config may hold.
 
     Attributes:
-        allowed: The rule in words, to follow 'it must be'.
-        accepts: Says whether a value keeps the rule; it gets any type at all.
-        kind: The type of every value that keeps it.
+      allowed: the rule in words, to follow 'it must be'.
+      accepts: says whether a value keeps the rule; it gets any type at all.
+      kind: the type of every value that keeps it.
     """
 
     allowed: str
@@ -131,14 +131,14 @@ def load(path: str | Path) -> ConfigDict:
     """Runs a config file and returns its config, checked by `validate`.
 
     Args:
-        path: A Python file that defines `get_config() -> ConfigDict`.
+      path: a Python file that defines `get_config() -> ConfigDict`.
 
     Returns:
-        The config. A whole number in a field of floats has become a float. The config is
-        locked: values can change, keys cannot.
+      The config. A whole number in a field of floats has become a float. The config is
+      locked: values can change, keys cannot.
 
     Raises:
-        UserError: The file cannot be read or run, or its config is not valid.
+      UserError: the file cannot be read or run, or its config is not valid.
     """
     config = _run_config_file(Path(path))
     if not isinstance(config, ConfigDict):
@@ -161,11 +161,11 @@ def override(config: ConfigDict, texts: Mapping[str, str]) -> ConfigDict:
     """Returns a copy of a config with other values for some fields, checked by `validate`.
 
     Args:
-        config: A valid config.
-        texts: Values as a command line has them, by field: {"augment.degrees": "15"}.
+      config: a valid config.
+      texts: values as a command line has them, by field: {"augment.degrees": "15"}.
 
     Raises:
-        UserError: A field is unknown, or its value is not allowed.
+      UserError: a field is unknown, or its value is not allowed.
     """
     values = {}
     for key, text in texts.items():
@@ -189,8 +189,8 @@ def validate(config: ConfigDict) -> None:
     """Checks every field of a config.
 
     Raises:
-        UserError: A field is unknown, missing or holds what it must not. The message names
-            the field, its value and what is allowed.
+      UserError: a field is unknown, missing or holds what it must not. The message names
+        the field, its value and what is allowed.
     """
     fields = flatten(config)
     for key in fields:
@@ -239,11 +239,11 @@ def check_batch_size(config: ConfigDict, num_train: int) -> None:
     """Checks the one field whose range depends on the data.
 
     Args:
-        config: A valid config.
-        num_train: Number of images in `config.train_split`.
+      config: a valid config.
+      num_train: number of images in `config.train_split`.
 
     Raises:
-        UserError: A batch is larger than the split.
+      UserError: a batch is larger than the split.
     """
     if config.batch_size > num_train:
         raise UserError(
@@ -267,7 +267,7 @@ def _run_config_file(path: Path) -> Any:
     """Runs a file and returns what its get_config() returns.
 
     Raises:
-        UserError: The file cannot be read, or it or get_config() raised an error.
+      UserError: the file cannot be read, or it or get_config() raised an error.
     """
     try:
         source = path.read_bytes()

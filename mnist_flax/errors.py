@@ -39,7 +39,7 @@ def warn(line: str) -> None:
 def discard(stream: TextIO) -> None:
     """Sends what a stream still holds, and all that follows, to nowhere.
 
-    What a stream could not write it keeps, and fails once more when the process ends.
+    A stream keeps what it could not write, and would fail again at exit.
     """
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

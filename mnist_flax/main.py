@@ -9,8 +9,8 @@ Examples:
 A run writes into its folder: config.json; after every epoch a line of metrics.jsonl and a
 checkpoint, of which the latest two and the best stay; at the end summary.json and curves.png;
 and an event file, for `tensorboard --logdir runs`.
-Ctrl-C and SIGTERM end it at once, and so may a crash: --resume continues after the last epoch
-in metrics.jsonl, and ends as the run would have without the interruption, bit for bit.
+Ctrl-C and SIGTERM end it at once. After that, or after a crash, --resume continues from the
+latest good checkpoint, and ends as the run would have without the interruption, bit for bit.
 Exit status: 0 if the run finished, 2 for bad input, 130 for Ctrl-C, 143 for SIGTERM, 1 for any
 other failure.
 """
@@ -49,7 +49,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _last_line(number: signal.Signals) -> str:
-    """Says what is on record of a run that a signal ends."""
+    """Makes the line that a run prints when a signal ends it."""
     what = "interrupted" if number == signal.SIGINT else "terminated"
     if not workdirs.held:
         return what
@@ -71,7 +71,7 @@ def _add_flags(parser: arguments.Parser) -> None:
         "--coordinator",
         metavar="HOST:PORT",
         help="for a run on several hosts: the first one's, or 'auto' on a TPU pod, Slurm, Open "
-        "MPI or Kubernetes; the command is the same on each but for --process",
+        "MPI or Kubernetes; give each host the same command, except for --process",
     )
     parser.add_argument(
         "--processes", type=int, help="with --coordinator=HOST:PORT: how many there are"

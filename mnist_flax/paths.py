@@ -49,10 +49,10 @@ def home_folder(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def plain(folder: Path) -> Iterator[Path]:
-    """Yields an absolute path of a folder in which no character means anything to a library.
+def safe_alias(folder: Path) -> Iterator[Path]:
+    """Yields an absolute path of a folder that no library reads as a pattern or an escape.
 
-    It is the folder's own, or else that of a temporary symbolic link to it.
+    It is the folder's own path, or else a temporary symbolic link to it.
     """
     folder = folder.absolute()
     if _PLAIN.fullmatch(str(folder)):

@@ -1,8 +1,8 @@
 """Compiles the functions of `steps` for a run, and dispatches an epoch at a time.
 
 Everything an epoch needs is on the device before it starts: the images, the labels, the key.
-The host asks for an epoch and gets its metrics. In between nothing crosses over but what a
-progress bar shows, where there is one.
+The host asks for an epoch and gets its metrics. In between nothing is transferred, except the
+numbers of a progress bar.
 """
 
 import itertools
@@ -30,8 +30,8 @@ from mnist_flax.steps import (
     start_epoch,
 )
 
-# How often the progress bar moves in an epoch. A dispatch costs about as much as a step on CPU:
-# 20 of them were 3 % of an epoch, 8 are less than can be measured.
+# How often the progress bar moves in an epoch. On CPU a dispatch costs about as much as a step:
+# 20 dispatches took 3 % of an epoch; what 8 take cannot be measured.
 BAR_UPDATES = 8
 
 
@@ -52,7 +52,7 @@ class Programs:
           train: the training split.
           test: the test split.
           seeds: how many runs to train at once; keys, states and metrics then have a first axis
-            of that size. None: one, without such an axis.
+            of that size. None: a single run, without that axis.
         """
         begin = time.perf_counter()
         self._train, self._test, self._mesh = train, test, train.mesh
@@ -78,21 +78,23 @@ class Programs:
             state = jax.eval_shape(create, key)
             self.create = create.lower(key).compile(once)
             start = jit(partial(start_epoch, num_images=train.size), 0, 0, None, donate=True)
-            epoch, order, key = jax.eval_shape(start, state, key, index)
+            epoch_state, order, key = jax.eval_shape(start, state, key, index)
             self._start = start.lower(state, key, index).compile(once)
             steps = jit(
                 partial(full_steps, recipe=recipe), 0, None, 0, 0, None, None, donate=True
             )
-            self._full = steps.lower(epoch, train, order, key, index, index).compile(loops)
+            self._full = steps.lower(epoch_state, train, order, key, index, index).compile(
+                loops
+            )
             if self._rest:
                 last = jit(partial(last_step, recipe=recipe), 0, None, 0, 0, donate=True)
-                self._last = last.lower(epoch, train, order, key).compile(once)
+                self._last = last.lower(epoch_state, train, order, key).compile(once)
             evaluate = jit(partial(eval_epoch, model=recipe.model), 0, None)
             self._eval = evaluate.lower(state, test).compile(loops)
         self.seconds = time.perf_counter() - begin
 
     def bytes_needed(self) -> int:
-        """Returns what a run takes of a device's memory beside the splits, as XLA says."""
+        """Returns the bytes that a run needs on a device besides the splits, as XLA says."""
         analyses = [x.memory_analysis() for x in (self._full, self._eval)]
         return max(x.temp_size_in_bytes + x.output_size_in_bytes for x in analyses)
 
@@ -100,33 +102,33 @@ class Programs:
         self,
         state: TrainState,
         key: jax.Array,
-        number: int,
+        epoch: int,
         progress: Callable[[int, float, float], None] | None = None,
     ) -> EpochState:
         """Trains on every image once. Returns before the device has finished; see `wait`.
 
         Args:
-          state: the training state; its buffers are taken over.
+          state: the training state. It is donated: do not use it afterwards.
           key: the run's root key.
-          number: of the epoch, from 1.
+          epoch: its number, from 1.
           progress: is called several times with the steps done, the loss of the last of them
             and the accuracy of the epoch so far; None: the host does nothing in between.
         """
         parts = min(BAR_UPDATES, self._steps) if progress else 1
         bounds = [self._steps * i // parts for i in range(parts + 1)]
-        # All that the device has yet to be told.
-        numbers = [np.int32(x) for x in (number, *bounds)]
-        number, *numbers = sharding.replicate(numbers, self._mesh)
-        epoch, order, key = self._start(state, key, number)
-        for end, (start, stop) in zip(bounds[1:], itertools.pairwise(numbers), strict=True):
-            epoch = self._full(epoch, self._train, order, key, start, stop)
+        # All the numbers that the device still needs, sent at once.
+        numbers = sharding.replicate([np.int32(x) for x in (epoch, *bounds)], self._mesh)
+        epoch_state, order, epoch_key = self._start(state, key, numbers[0])
+        parts_of_epoch = zip(bounds[1:], itertools.pairwise(numbers[1:]), strict=True)
+        for end, (start, stop) in parts_of_epoch:
+            epoch_state = self._full(epoch_state, self._train, order, epoch_key, start, stop)
             if progress:
-                progress(end, *_so_far(epoch))
+                progress(end, *_so_far(epoch_state))
         if self._rest:
-            epoch = self._last(epoch, self._train, order, key)
+            epoch_state = self._last(epoch_state, self._train, order, epoch_key)
             if progress:
-                progress(self._steps + 1, *_so_far(epoch))
-        return epoch
+                progress(self._steps + 1, *_so_far(epoch_state))
+        return epoch_state
 
     def eval_epoch(self, state: TrainState) -> Metrics:
         """Computes the metrics of the test split."""
@@ -134,12 +136,15 @@ class Programs:
 
 
 def wait(array: jax.Array, seconds: float = 0.002) -> None:
-    """Waits for an array, looking every so many seconds: block_until_ready delays Ctrl-C."""
+    """Waits for an array by looking every few ms: block_until_ready would delay Ctrl-C.
+
+    (In a notebook, say. A command of its own is ended at once by `cli.stopping`.)
+    """
     while not array.is_ready():  # type: ignore[attr-defined]
         time.sleep(seconds)
 
 
-def _so_far(epoch: EpochState) -> tuple[float, float]:
+def _so_far(epoch_state: EpochState) -> tuple[float, float]:
     """Fetches the loss of the last step, and the accuracy of the epoch so far."""
-    loss, metrics = jax.device_get((epoch.last_loss, epoch.metrics))
+    loss, metrics = jax.device_get((epoch_state.last_loss, epoch_state.metrics))
     return float(loss), metrics.accuracy.total / metrics.accuracy.count

@@ -24,10 +24,10 @@ from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 
-# Test images at a time. It changes no figure, as each image counts by itself.
+# Test images at a time. It changes no result: metrics are sums over single images.
 EVAL_BATCH = 500
 
-# Stands for "none" where a step is expected.
+# The value of `first_non_finite` while every loss was finite.
 NO_STEP = np.int32(2**31 - 1)
 
 
@@ -67,7 +67,7 @@ class Recipe(NamedTuple):
 
 @flax.struct.dataclass
 class Metrics(clu_metrics.Collection):
-    """Sums over the images seen, so that every image counts the same in any batch."""
+    """Sums over images, so that a smaller batch weighs less."""
 
     loss: clu_metrics.Average.from_output("loss")  # type: ignore[valid-type]
     accuracy: clu_metrics.Accuracy
@@ -77,15 +77,15 @@ class EpochState(NamedTuple):
     """What goes from step to step within an epoch.
 
     Attributes:
-      train: the training state.
-      metrics: over the images of this epoch so far, as each was seen in training.
+      train_state: the training state.
+      metrics: over the images of this epoch so far, augmented and with dropout.
       last_loss: float32 mean loss of the last step.
       learning_rate: float32, of the last step.
       first_non_finite: int32, the first step of the run with a loss that was not finite;
         NO_STEP if there was none.
     """
 
-    train: TrainState
+    train_state: TrainState
     metrics: Metrics
     last_loss: jax.Array
     learning_rate: jax.Array
@@ -102,7 +102,7 @@ def create_recipe(config: ConfigDict, num_images: int = 60_000) -> Recipe:
 
     Args:
       config: a valid config.
-      num_images: size of the training split, to count the schedule's epochs in steps.
+      num_images: size of the training split; the schedule counts its epochs in steps.
     """
     learning_rate_fn = create_learning_rate_fn(config, steps_per_epoch(config, num_images))
     optimizer = create_optimizer(config, learning_rate_fn)
@@ -181,12 +181,16 @@ def train_step(
 
 
 def train_on_indices(
-    epoch: EpochState, split: DeviceSplit, indices: jax.Array, key: jax.Array, recipe: Recipe
+    epoch_state: EpochState,
+    split: DeviceSplit,
+    indices: jax.Array,
+    key: jax.Array,
+    recipe: Recipe,
 ) -> EpochState:
     """Gathers a batch, augments it, takes a step and adds up the metrics.
 
     Args:
-      epoch: the epoch so far.
+      epoch_state: the epoch so far.
       split: the training split, on the devices.
       indices: int[N], the images of the batch.
       key: PRNG key of this step.
@@ -198,7 +202,7 @@ def train_on_indices(
         draws = augment.sample_params(augment_key, len(indices), recipe.augment)
         images = augment.apply(images, draws, crop_size=recipe.augment.crop_size)
     state, outputs = train_step(
-        epoch.train,
+        epoch_state.train_state,
         augment.normalize(images),
         labels,
         dropout_key,
@@ -208,13 +212,13 @@ def train_on_indices(
     loss = outputs["loss"].mean()
     return EpochState(
         state,
-        epoch.metrics.merge(Metrics.single_from_model_output(labels=labels, **outputs)),
+        epoch_state.metrics.merge(Metrics.single_from_model_output(labels=labels, **outputs)),
         loss,
-        jnp.asarray(recipe.learning_rate_fn(epoch.train.step), jnp.float32),
+        jnp.asarray(recipe.learning_rate_fn(epoch_state.train_state.step), jnp.float32),
         jnp.where(
             jnp.isfinite(loss),
-            epoch.first_non_finite,
-            jnp.minimum(epoch.first_non_finite, state.step),
+            epoch_state.first_non_finite,
+            jnp.minimum(epoch_state.first_non_finite, state.step),
         ),
     )
 
@@ -222,7 +226,7 @@ def train_on_indices(
 def start_epoch(
     state: TrainState, key: jax.Array, epoch: jax.Array, num_images: int
 ) -> tuple[EpochState, jax.Array, jax.Array]:
-    """Draws an epoch's order.
+    """Starts an epoch: draws the order of its images and zeroes its metrics.
 
     Args:
       state: the training state.
@@ -231,7 +235,8 @@ def start_epoch(
       num_images: size of the training split.
 
     Returns:
-      The epoch's state; int32[num_images], the order; the key that each step folds for itself.
+      The epoch's state; int32[num_images], the order; the key from which each step
+      folds its own.
     """
     order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
     order = jax.random.permutation(order_key, num_images)
@@ -240,7 +245,7 @@ def start_epoch(
 
 
 def full_steps(
-    epoch: EpochState,
+    epoch_state: EpochState,
     split: DeviceSplit,
     order: jax.Array,
     key: jax.Array,
@@ -250,21 +255,27 @@ def full_steps(
 ) -> EpochState:
     """Takes steps start to stop - 1 of an epoch, each with a whole batch."""
 
-    def body(step: jax.Array, epoch: EpochState) -> EpochState:
+    def body(step: jax.Array, epoch_state: EpochState) -> EpochState:
         first = step * recipe.batch_size
         indices = lax.dynamic_slice_in_dim(order, first, recipe.batch_size)
-        return train_on_indices(epoch, split, indices, jax.random.fold_in(key, step), recipe)
+        step_key = jax.random.fold_in(key, step)
+        return train_on_indices(epoch_state, split, indices, step_key, recipe)
 
-    return lax.fori_loop(start, stop, body, epoch)
+    return lax.fori_loop(start, stop, body, epoch_state)
 
 
 def last_step(
-    epoch: EpochState, split: DeviceSplit, order: jax.Array, key: jax.Array, recipe: Recipe
+    epoch_state: EpochState,
+    split: DeviceSplit,
+    order: jax.Array,
+    key: jax.Array,
+    recipe: Recipe,
 ) -> EpochState:
     """Takes the step on what is left of an epoch's images, fewer than a batch."""
     steps = len(order) // recipe.batch_size
     indices = order[steps * recipe.batch_size :]
-    return train_on_indices(epoch, split, indices, jax.random.fold_in(key, steps), recipe)
+    step_key = jax.random.fold_in(key, steps)
+    return train_on_indices(epoch_state, split, indices, step_key, recipe)
 
 
 def eval_step(

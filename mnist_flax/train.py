@@ -43,8 +43,8 @@ def train_and_evaluate(
 ) -> dict[str, Any]:
     """Trains the network of a config on all devices and tests it after every epoch.
 
-    Where several processes have joined (see `processes`), all have to call this; the workdir
-    is the first one's, and only that one writes.
+    With several processes (see `processes`), each must call this. Only the first one writes,
+    into its workdir.
 
     Args:
       config: what to do; see configs/default.py.
@@ -66,36 +66,38 @@ def train_and_evaluate(
     config_lib.validate(config)
     like = jax.eval_shape(partial(create_train_state, config=config), jax.random.key(0))
     with open_run(workdir, config, like, overwrite=overwrite, resume=resume) as run:
-        train, test = load_splits(config)
-        recipe = create_recipe(config, train.size)
+        train_split, test_split = load_splits(config)
+        recipe = create_recipe(config, train_split.size)
         run.begin(
             model_table=model_table(recipe.model),
-            num_train=train.size,
-            num_test=test.size,
-            example=np.asarray(train.images.addressable_data(0)[0]),
+            num_train=train_split.size,
+            num_test=test_split.size,
+            example=np.asarray(train_split.images.addressable_data(0)[0]),
         )
-        programs = Programs(recipe, train, test)
-        # One root key; folded by epoch and step it gives every random number of the run.
-        key = sharding.replicate(jax.random.key(config.seed), train.mesh)
+        programs = Programs(recipe, train_split, test_split)
+        # All random numbers derive from this key: folded by 0 it gives the weights, by an
+        # epoch's number the order and the steps of that epoch.
+        key = sharding.replicate(jax.random.key(config.seed), train_split.mesh)
         if run.saved_state is None:
             state = programs.create(jax.random.fold_in(key, 0))
         else:
-            state = sharding.replicate(run.saved_state, train.mesh)
+            state = sharding.replicate(run.saved_state, train_split.mesh)
 
-        for number in range(len(run.history) + 1, config.num_epochs + 1):
+        for epoch in range(len(run.history) + 1, config.num_epochs + 1):
             begin = time.perf_counter()
-            with run.progress(number) as progress:
-                epoch = programs.train_epoch(state, key, number, progress)
-                wait(epoch.last_loss)
+            with run.progress(epoch) as progress:
+                result = programs.train_epoch(state, key, epoch, progress)
+                wait(result.last_loss)
             trained = time.perf_counter()
-            state = epoch.train
+            state = result.train_state
             test_metrics = jax.block_until_ready(programs.eval_epoch(state))
             seconds = trained - begin, time.perf_counter() - trained
-            run.save(state, _record(number, epoch, test_metrics, train.size, *seconds))
+            record = _record(epoch, result, test_metrics, train_split.size, *seconds)
+            run.save(state, record)
 
         return run.finish(
             params=count_params(state.params),
-            num_test=test.size,
+            num_test=test_split.size,
             compile_seconds=programs.seconds,
             backend=jax.default_backend(),
             device_count=jax.device_count(),
@@ -106,8 +108,8 @@ def load_splits(config: ConfigDict) -> tuple[DeviceSplit, DeviceSplit]:
     """Reads the training and the test split of a config and puts them on the devices.
 
     Raises:
-      UserError: a split cannot be read, or its batches cannot be shared evenly; on every
-        process, whichever has the trouble.
+      UserError: a split cannot be read, or its batches cannot be shared evenly. All processes
+        raise if one does.
     """
 
     def load(key: str) -> DeviceSplit:
@@ -143,35 +145,35 @@ def _warn_of_overlap(config: ConfigDict) -> None:
 
 
 def _record(
-    number: int,
-    epoch: EpochState,
+    epoch: int,
+    result: EpochState,
     test_metrics: Metrics,
     num_train: int,
     train_seconds: float,
     test_seconds: float,
 ) -> dict[str, Any]:
-    """Fetches the metrics of an epoch, in one transfer: its line in metrics.jsonl.
+    """Makes the line of an epoch in metrics.jsonl; fetches its values in one transfer.
 
     Raises:
       TrainingError: the loss of a step was not finite.
     """
     step, learning_rate, first_non_finite, train_metrics, test_metrics = jax.device_get(
         (
-            epoch.train.step,
-            epoch.learning_rate,
-            epoch.first_non_finite,
-            epoch.metrics,
+            result.train_state.step,
+            result.learning_rate,
+            result.first_non_finite,
+            result.metrics,
             test_metrics,
         )
     )
     if first_non_finite != NO_STEP:
         raise TrainingError(
-            f"the loss of step {first_non_finite} (epoch {number}) is not finite; "
+            f"the loss of step {first_non_finite} (epoch {epoch}) is not finite; "
             "try a smaller config.learning_rate"
         )
     trained, tested = train_metrics.compute(), test_metrics.compute()
     return {
-        "epoch": number,
+        "epoch": epoch,
         "step": int(step),
         # The shortest number that is this float32: 0.001, not 0.0010000000474974513.
         "learning_rate": float(str(learning_rate)),

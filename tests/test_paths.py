@@ -28,14 +28,14 @@ def test_a_checkpoint_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None
 
 
 def test_a_plain_path_is_left_as_it_is(tmp_path: Path) -> None:
-    with paths.plain(tmp_path / "a-b_c d") as folder:
+    with paths.safe_alias(tmp_path / "a-b_c d") as folder:
         assert folder == tmp_path / "a-b_c d"
 
 
 def test_an_odd_path_has_a_link_for_a_while(tmp_path: Path) -> None:
     odd = tmp_path / "[a]"
     odd.mkdir()
-    with paths.plain(odd) as folder:
+    with paths.safe_alias(odd) as folder:
         assert "[" not in str(folder)
         assert folder.samefile(odd)
     assert not folder.parent.exists()
@@ -47,7 +47,7 @@ def test_a_temporary_folder_of_an_odd_name_is_not_used(
 ) -> None:
     (tmp_path / "[t]").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "[t]"))
-    with paths.plain(tmp_path / "[t]") as folder:
+    with paths.safe_alias(tmp_path / "[t]") as folder:
         assert "[" not in str(folder)
 
 

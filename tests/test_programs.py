@@ -64,7 +64,7 @@ def test_a_run_compiles_each_program_once(config, splits, compilations):
     state = fresh_state(programs)
     before = len(compilations)
     for number in (1, 2):
-        state = programs.train_epoch(state, jax.random.key(0), number).train
+        state = programs.train_epoch(state, jax.random.key(0), number).train_state
         jax.block_until_ready(programs.eval_epoch(state))
     assert len(compilations) == before
 
@@ -95,7 +95,7 @@ def test_an_epoch_takes_over_the_buffers_of_the_state(programs):
 
 def test_an_epoch_sees_every_image_once(programs):
     result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1)
-    assert int(result.train.step) == 6
+    assert int(result.train_state.step) == 6
     assert int(result.metrics.accuracy.count) == NUM_TRAIN
     assert int(result.first_non_finite) == steps.NO_STEP
 
@@ -153,7 +153,7 @@ def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
 
     state = fresh_state(programs)
     state, order, key = steps.start_epoch(state, root, 2, NUM_TRAIN)
-    state, losses = state.train, []
+    state, losses = state.train_state, []
     for i in range(6):
         indices = order[i * BATCH : (i + 1) * BATCH]
         state, outputs = step(state, indices, jax.random.fold_in(key, i))
@@ -161,7 +161,7 @@ def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
     # Adam's steps are of the size of the learning rate even where a gradient is rounding.
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4),
-        in_one.train.params,
+        in_one.train_state.params,
         state.params,
     )
     mean = float(jnp.concatenate(losses).mean())
@@ -192,4 +192,4 @@ def test_an_epoch_without_a_rest_has_no_last_step(config, splits):
     result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, progress)
     assert int(result.metrics.accuracy.count) == NUM_TRAIN
     assert updates[-1][0] == 5
-    assert models.count_params(result.train.params) == 19_114
+    assert models.count_params(result.train_state.params) == 19_114

@@ -332,10 +332,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_written(
 ):
     train_epoch = Programs.train_epoch
 
-    def poisoned(self, state, key, number, progress):
-        if number == 2:
+    def poisoned(self, state, key, epoch, progress):
+        if epoch == 2:
             state = state._replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params))
-        return train_epoch(self, state, key, number, progress)
+        return train_epoch(self, state, key, epoch, progress)
 
     monkeypatch.setattr(Programs, "train_epoch", poisoned)
     with pytest.raises(TrainingError, match=r"the loss of step 3 \(epoch 2\) is not finite"):

@@ -87,7 +87,7 @@ class Measurements:
         epoch = self._programs.train_epoch(self._state, self._key, self._epochs)
         wait(epoch.last_loss, seconds=0.0005)
         seconds = time.perf_counter() - begin
-        self._state = epoch.train
+        self._state = epoch.train_state
         if not self.peak_memory_mb:
             jax.block_until_ready(self._programs.eval_epoch(self._state))
             self.peak_memory_mb = _peak_memory_mb()

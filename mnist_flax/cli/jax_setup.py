@@ -53,7 +53,11 @@ def _remove_or_show(message: Warning | str, *args: Any, **kwargs: Any) -> None:
 
 
 def _remove_unreadable(message: str) -> bool:
-    """Removes the entries that a warning of JAX calls unreadable; says whether it was one."""
+    """Removes the cache entries that a warning of JAX names as unreadable.
+
+    Returns:
+      Whether it was such a warning.
+    """
     found = _UNREADABLE.match(message)
     if found:
         folder = Path(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
 """Ends a command at once at Ctrl-C and SIGTERM, but never in the middle of a step that matters.
 
-Python answers a signal in the main thread, between two of its own instructions: while that
-waits for a compilation or for the device, the answer may take ten seconds. So another thread
-waits for the signal and ends the process.
+Python answers a signal in the main thread, and only between two of its bytecode instructions:
+while that thread waits for a compilation or for the device, the answer may take ten seconds. So
+another thread waits for the signal and ends the process.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ def at_once(
 ) -> Iterator[None]:
     """As long as it lasts, Ctrl-C and SIGTERM end the process with a line on stderr.
 
-    Where the process is not the command's own, such as a notebook's, it changes nothing.
+    In a process that is not the command's own, such as a notebook's, it does nothing.
 
     The exit status is the shell's own for them: 130 and 143. A signal that the process was
     started to ignore, as a shell starts what runs in the background, stays ignored.
 
     Args:
-        describe: Makes the line; it is called in another thread, which has the lock.
-        in_one_piece: A lock; whoever has it finishes before a signal ends the process.
+      describe: makes the line; it is called in another thread, which has the lock.
+      in_one_piece: a lock; whoever has it finishes before a signal ends the process.
     """
     if not surroundings.whole_process:
         yield

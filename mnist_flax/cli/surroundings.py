@@ -40,9 +40,9 @@ def _has_monitoring_tool() -> bool:
 def prepare_streams() -> None:
     """Makes stdin, stdout and stderr usable, whatever the process was started with.
 
-    A closed one becomes /dev/null: otherwise the next file that is opened would take its
-    number, and with it what libraries write there. Characters that the encoding of the terminal
-    lacks are escaped.
+    A closed one becomes /dev/null: otherwise the next file that is opened would get its
+    descriptor, and receive what libraries write to it. Characters that the encoding of the
+    terminal lacks are escaped.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:

@@ -88,8 +88,8 @@ def save(
         "history": [dict(record) for record in history],
     }
     if jax.process_index() > 0:
-        with paths.plain(folder) as plain:
-            ocp.save(plain / _UNFINISHED / str(epoch), arrays, custom_metadata=metadata)
+        with paths.safe_alias(folder) as alias:
+            ocp.save(alias / _UNFINISHED / str(epoch), arrays, custom_metadata=metadata)
         return
     try:
         with _unfinished(folder) as unfinished:
@@ -126,19 +126,19 @@ def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
 
     Raises:
       DamagedError: it is not as it was written.
-      UserError: it is another version's, is of another network, or has a config by which its
-        epochs would have been others. The message names every difference.
+      UserError: it comes from a newer version, from another network, or from a config that
+        would have trained its epochs differently. The message names every difference.
     """
     path = workdir / FOLDER / str(epoch)
     _check_sums(path)
     try:
-        with paths.plain(path.parent) as folder:
+        with paths.safe_alias(path.parent) as folder:
             metadata = ocp.metadata(folder / path.name).custom_metadata
         _check_format(path, metadata["format"])
         _check_config(workdir, flatten(ConfigDict(metadata["config"])), flatten(config))
         _check_same(workdir, "network", metadata["arrays"], _describe(like))
         target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
-        with paths.plain(path.parent) as folder:
+        with paths.safe_alias(path.parent) as folder:
             return Saved(ocp.load(folder / path.name, target), metadata["history"])
     except UserError:
         raise
@@ -201,7 +201,7 @@ def remove_unfinished(workdir: Path) -> None:
 
 @contextlib.contextmanager
 def _unfinished(folder: Path) -> Iterator[Path]:
-    """Makes an empty folder beside the checkpoints, for what is not yet one, or no longer."""
+    """Makes an empty folder for checkpoints that are being written or removed."""
     path = folder / _UNFINISHED
     remove_unfinished(folder.parent)
     path.mkdir(parents=True)
@@ -214,7 +214,7 @@ def _unfinished(folder: Path) -> Iterator[Path]:
 def _move_away(folder: Path, epoch: int) -> None:
     """Moves a checkpoint, if there is one, to where it is removed.
 
-    A removal in place would leave what looks damaged, if the process were killed meanwhile.
+    A kill during a removal in place would leave a checkpoint that looks damaged.
     """
     with contextlib.suppress(FileNotFoundError):
         (folder / str(epoch)).rename(folder / _UNFINISHED / f"{epoch}-old")
@@ -231,7 +231,7 @@ def _write(path: Path, arrays: Any, metadata: dict[str, Any]) -> None:
     size = sum(array.nbytes for array in jax.tree.leaves(arrays))
     files.check_room(path.parent, 2 * size + 2**20)
     try:
-        with paths.plain(path.parent) as folder:
+        with paths.safe_alias(path.parent) as folder:
             ocp.save(folder / path.name, arrays, custom_metadata=metadata)
     except ValueError as error:  # What TensorStore makes of an OSError.
         number = re.search(r"os_error_code='(\d+)'", str(error))
@@ -291,8 +291,8 @@ def _check_format(path: Path, number: int) -> None:
 
 
 def _check_config(workdir: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises UserError if the epochs so far would have been others by the new config."""
-    # Where the data lies changes nothing; nor does, of a 'step' schedule, what is to come.
+    """Raises UserError if the new config would have trained the epochs so far differently."""
+    # data_dir changes no result; nor does num_epochs under a 'step' schedule.
     free = {"data_dir"}
     if before.get("schedule.kind") == now.get("schedule.kind") == "step":
         free.add("num_epochs")

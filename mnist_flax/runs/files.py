@@ -17,7 +17,7 @@ def append(path: Path, data: bytes) -> None:
     """Appends all of `data` to a file, or nothing.
 
     Raises:
-        WriteError: The data could not be written.
+      WriteError: the data could not be written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -38,7 +38,7 @@ def replace(path: Path, data: bytes) -> None:
     """Writes a file under a temporary name beside it, then renames it.
 
     Raises:
-        WriteError: The data could not be written.
+      WriteError: the data could not be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -71,7 +71,7 @@ def check_room(folder: Path, size: int) -> None:
     """Checks that `size` more bytes can be written in a folder, by writing them.
 
     Raises:
-        OSError: They cannot.
+      OSError: they cannot.
     """
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         _write(file.fileno(), bytes(size))
@@ -81,12 +81,12 @@ def check_new_file(flag: str, path: Path, size: int) -> None:
     """Checks that a flag names a file that can be made.
 
     Args:
-        flag: The flag, such as '--output'.
-        path: The file.
-        size: The bytes it will need at most.
+      flag: the flag, such as '--output'.
+      path: the file.
+      size: the bytes it will need at most.
 
     Raises:
-        UserError: There is one already, or its folder is missing, read-only or full.
+      UserError: there is one already, or its folder is missing, read-only or full.
     """
     try:
         with contextlib.suppress(FileNotFoundError):

@@ -19,7 +19,7 @@ from mnist_flax.runs.curves_writer import CurvesWriter
 from mnist_flax.runs.summary import summarize
 from mnist_flax.runs.tensorboard import TensorBoardWriter
 from mnist_flax.runs.terminal import Progress, Terminal
-from mnist_flax.runs.writers import MetricsWriter, Writer, plain
+from mnist_flax.runs.writers import MetricsWriter, Writer, to_plain
 
 
 class Run:
@@ -38,12 +38,12 @@ class Run:
         saved: checkpoints.Saved | None,
         overwrite: bool,
     ) -> None:
-        """Takes over what was saved; `open_run` makes a Run."""
+        """Takes what was saved. Call `open_run` to make a Run."""
         self.workdir = workdir
         self.history = list(saved.history) if saved else []
         self.saved_state = saved.state if saved else None
         self._config, self._overwrite = config, overwrite
-        # Since when the run has been going: the epochs before a resume count by their times.
+        # The start of the run, moved back by the times of the epochs before a resume.
         earlier = sum(line["train_seconds"] + line["test_seconds"] for line in self.history)
         self._since = time.perf_counter() - earlier
         self._watched = False
@@ -53,7 +53,7 @@ class Run:
     def begin(
         self, *, model_table: str, num_train: int, num_test: int, example: np.ndarray
     ) -> None:
-        """Opens the files of the run and prints its head. From here on the folder changes.
+        """Opens the files of the run and prints the model table. Now the folder changes.
 
         Args:
           model_table: the table of layers that the head shows.
@@ -66,16 +66,16 @@ class Run:
             return
         if self._overwrite:
             checkpoints.remove(self.workdir)
-        # If the last save was killed before it cleaned up, no later save will.
+        # A killed save may have left files; if no epoch follows, no later save removes them.
         checkpoints.remove_unfinished(self.workdir)
         steps = config_lib.steps_per_epoch(self._config, num_train)
         self._terminal = Terminal(self.workdir, steps, num_test, watched=self._watched)
         metrics = MetricsWriter(self.workdir, self._config, self.history)
         events = TensorBoardWriter(self.workdir, self._config, self.history, example)
         curves = CurvesWriter(self.workdir, self.history)
-        # At the end the figures are safe, and told, before anything is drawn.
+        # In this order: the figures are written and printed before anything is drawn.
         self._writers = [metrics, self._terminal, events, curves]
-        # A report of the whole run stays true if a resume finds nothing left to train.
+        # If no epoch is left to train, the report and the page of the run stay valid.
         ended = len(self.history) == self._config.num_epochs
         patterns = workdirs.TRAINING_FILES if ended else workdirs.RUN_FILES
         keep = {*MetricsWriter.FILES, events.path.name}
@@ -87,8 +87,8 @@ class Run:
         """Shows a progress bar for an epoch, from 1, if stdout is a terminal.
 
         Yields:
-          What moves the bar, or None if there is no bar. All processes of a run get a function
-          if the first one has a bar, so that all of them compute an epoch in as many parts.
+          The function that moves the bar, or None if there is no bar. If the first process has
+          a bar, every process gets a function, so that all split an epoch into the same parts.
         """
         if not self._watched:
             yield None
@@ -108,7 +108,7 @@ class Run:
         Raises:
           WriteError: a file cannot be written.
         """
-        line = plain(record)
+        line = to_plain(record)
         with files.in_one_piece:
             # A line on record always has its checkpoint.
             checkpoints.save(self.workdir, self._config, state, [*self.history, line])
@@ -153,8 +153,8 @@ def open_run(
     """Makes or finds the folder of a run, locks it, and loads what is saved there.
 
     Until `Run.begin` nothing in the folder changes. A folder that was made here and is still
-    empty at the end is removed. Where there are several processes, all have to call this; the
-    folder is the first one's.
+    empty at the end is removed. With several processes, each must call this; the first one
+    chooses the folder.
 
     Args:
       workdir: the folder; None makes a new one in runs/, named by the time.
@@ -184,7 +184,7 @@ def open_run(
         saved = None
         if resume:
             saved = processes.agree(partial(checkpoints.load_latest, folder, config, like))
-            # All processes see the disk, but perhaps not the same moment of it.
+            # A shared disk may show the processes different moments.
             processes.check_same("run", {"epochs": len(saved.history) if saved else 0})
             if saved is None:
                 _check_nothing_on_record(folder)

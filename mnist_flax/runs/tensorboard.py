@@ -129,7 +129,7 @@ def first_events(fields: Mapping[str, Any]) -> bytes:
     They are there as a table, for the tab TEXT, and for the tab HPARAMS, which compares runs.
 
     Args:
-        fields: Name and value of each hyperparameter.
+      fields: name and value of each hyperparameter.
     """
     rows = "\n".join(f"| {name} | {value!r} |" for name, value in fields.items())
     table = summary.text("hyperparameters", f"| field | value |\n|---|---|\n{rows}")
@@ -151,8 +151,8 @@ def scalar_events(
     """Makes one point of each curve, at the record's step; none for a value of None.
 
     Args:
-        record: A line of metrics.jsonl.
-        without: Steps and tags of the points to leave out.
+      record: a line of metrics.jsonl.
+      without: steps and tags of the points to leave out.
     """
     return b"".join(
         _frame(
@@ -171,8 +171,8 @@ def image_event(tag: str, png: bytes) -> bytes:
     """Makes a picture.
 
     Args:
-        tag: Its name, such as 'augmentations'.
-        png: A PNG file.
+      tag: its name, such as 'augmentations'.
+      png: a PNG file.
     """
     with Image.open(io.BytesIO(png)) as image:
         width, height = image.size

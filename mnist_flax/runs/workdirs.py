@@ -35,16 +35,16 @@ def hold(workdir: str | Path | None, may_hold_a_run: bool, prefix: str = "") -> 
     folder that was made here and is still empty at the end is removed.
 
     Args:
-        workdir: The folder, or where it is to be made; None makes a new one in runs/.
-        may_hold_a_run: Whether a run may be there.
-        prefix: What the name of a new one begins with, before the time.
+      workdir: the folder, or where it is to be made; None makes a new one in runs/.
+      may_hold_a_run: whether a run may be there.
+      prefix: what the name of a new one begins with, before the time.
 
     Yields:
-        The folder.
+      The folder.
 
     Raises:
-        UserError: The folder cannot be made or written, another process runs in it, or it
-            holds a run and may not.
+      UserError: the folder cannot be made or written, another process runs in it, or it
+        holds a run and may not.
     """
     new = workdir is None or not os.path.lexists(workdir)
     workdir = make_fresh(Path("runs"), prefix) if workdir is None else Path(workdir)
@@ -86,9 +86,9 @@ def remove_stale(
     """Removes the files of an earlier run, and what a kill left of them half-written.
 
     Args:
-        workdir: The folder, which this process has locked.
-        keep: Names of files that stay, being the new run's.
-        patterns: RUN_FILES, or a part of them.
+      workdir: the folder, which this process has locked.
+      keep: names of files that stay, being the new run's.
+      patterns: RUN_FILES, or a part of them.
     """
     for pattern in patterns:
         folder, name = (workdir / pattern).parent, Path(pattern).name
@@ -101,11 +101,11 @@ def make_fresh(parent: Path, prefix: str = "") -> Path:
     """Makes a folder named by the time; two that start together get two of them.
 
     Args:
-        parent: Where; made if it is not there.
-        prefix: What the name begins with.
+      parent: where; made if it is not there.
+      prefix: what the name begins with.
 
     Raises:
-        UserError: No folder can be made there.
+      UserError: no folder can be made there.
     """
     stamp = prefix + datetime.now().strftime("%Y%m%d-%H%M%S")
     try:
@@ -126,8 +126,8 @@ def _lock(path: Path) -> int:
     """Opens and locks a file.
 
     Raises:
-        BlockingIOError: Another process, or another part of this one, has it locked.
-        OSError: It cannot be opened, or this file system has no locks.
+      BlockingIOError: another process, or another part of this one, has it locked.
+      OSError: it cannot be opened, or this file system has no locks.
     """
     for attempt in itertools.count(1):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)

@@ -55,19 +55,19 @@ class MetricsWriter:
         files.replace(self._workdir / "summary.json", to_json(summary, indent=2))
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Converts a value to what JSON gives back for it.
 
     Scalars of NumPy and JAX become Python's own; NaN and infinity, which JSON lacks, None.
     """
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:
-    """Encodes a value as lines of JSON, by way of `plain`; one line if there is no indent."""
-    return (json.dumps(plain(value), indent=indent, allow_nan=False) + "\n").encode()
+    """Encodes a value as JSON, by way of `to_plain`; in one line if there is no indent."""
+    return (json.dumps(to_plain(value), indent=indent, allow_nan=False) + "\n").encode()

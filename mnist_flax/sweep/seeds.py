@@ -83,7 +83,7 @@ class SeedPrograms:
         curves = [Curves([], [], [], []) for _ in filled]
         for number in range(1, num_epochs + 1):
             epoch = self._programs.train_epoch(state, roots, number)
-            state = epoch.train
+            state = epoch.train_state
             tested = self._programs.eval_epoch(state)
             bad, *sums = jax.device_get((epoch.first_non_finite, epoch.metrics, tested))
             bad = np.atleast_1d(bad)
