@@ -17,7 +17,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from mnist_flax import config as config_lib
-from mnist_flax.plots import augmentations, themes
+from mnist_flax.plots import augmentations
 from mnist_flax.runs import tensorboard
 
 
@@ -128,8 +128,7 @@ def test_what_a_run_shows(tmp_path: Path) -> None:
         config_lib.flatten(config)
     )
     picture = found["augmentations"].image
-    rows = augmentations.augment_sheet(digit, config)
-    assert picture.encoded_image_string == augmentations.draw_augmentations(rows, themes.LIGHT)
+    assert picture.encoded_image_string == augmentations.draw_augmentations(digit, config)
     with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
         assert (image.width, image.height) == (picture.width, picture.height)
         assert len(image.getbands()) == picture.colorspace
