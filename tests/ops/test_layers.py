@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import backend_forms
 from jax import lax
 
 from mnist_flax.ops import layers
@@ -26,17 +27,76 @@ def textbook_conv(x, kernel):
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
 
 
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
 @pytest.mark.parametrize("size", [1, 3, 5])
 @pytest.mark.parametrize(("channels", "features"), [(1, 8), (8, 16), (5, 3)])
 @pytest.mark.parametrize("shape", [(6, 6), (7, 4)])
-def test_conv_and_its_gradients(size, channels, features, shape):
+def test_conv_and_its_gradients(size, channels, features, shape, platform):
     x = normal(0, channels, *shape, 3)
     kernel = normal(1, size, size, channels, features)
     dy = normal(2, features, *shape, 3)
-    actual, actual_vjp = jax.vjp(layers.conv, x, kernel)
+    with backend_forms.of(platform):
+        actual, actual_vjp = jax.vjp(layers.conv, x, kernel)
+        gradients = actual_vjp(dy)
     expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
     assert_close(actual, expected)
-    assert_close(actual_vjp(dy), expected_vjp(dy))
+    assert_close(gradients, expected_vjp(dy))
+
+
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.bfloat16, 2**-8), (jnp.float32, 2e-5), (jnp.float64, 1e-13)]
+)
+@pytest.mark.parametrize("channels", [1, 8])
+def test_conv_of_each_type(channels, dtype, tolerance, platform):
+    """The kernel is float32 also where the activations are bfloat16."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    with jax.enable_x64(dtype == jnp.float64):
+        rng = np.random.default_rng(0)
+        x, dy, kernel = (
+            # Exact in bfloat16, so that the textbook starts from the same numbers.
+            jnp.asarray(rng.normal(size=shape), jnp.bfloat16).astype(wide)
+            for shape in ((channels, 6, 8, 5), (4, 6, 8, 5), (3, 3, channels, 4))
+        )
+        with backend_forms.of(platform):
+            actual, vjp = jax.vjp(layers.conv, x.astype(dtype), kernel)
+            gradients = vjp(dy.astype(dtype))
+        assert [each.dtype for each in (actual, *gradients)] == [dtype, dtype, wide]
+        expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
+        assert_close(actual.astype(wide), expected, tolerance)
+        assert_close([g.astype(wide) for g in gradients], expected_vjp(dy), tolerance)
+
+
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
+def test_conv_in_a_loop_of_many_seeds(platform):
+    """As `bench` and `sweep` run it: vmap around a loop around the gradients."""
+    x, kernels = normal(0, 2, 3, 6, 6, 5), normal(1, 2, 3, 3, 3, 3)
+
+    def train(conv, x, kernel):
+        def body(_, kernel):
+            return kernel - 0.01 * jax.grad(lambda k: jnp.square(conv(x, k)).mean())(kernel)
+
+        return lax.fori_loop(0, 3, body, kernel)
+
+    expected = jnp.stack([train(textbook_conv, *each) for each in zip(x, kernels, strict=True)])
+    with backend_forms.of(platform):
+        actual = jax.jit(jax.vmap(lambda *each: train(layers.conv, *each)))(x, kernels)
+    assert_close(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("platform", "own", "other"),
+    [("cpu", "dot_general", "convolution"), ("tpu", "convolution", "dot_general")],
+)
+def test_a_program_holds_the_form_of_its_platform_alone(platform, own, other):
+    def gradients(x, kernel):
+        y, vjp = jax.vjp(layers.conv, x, kernel)
+        return vjp(y)
+
+    traced = jax.jit(gradients).trace(normal(0, 3, 6, 6, 5), normal(1, 3, 3, 3, 4))
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert f"stablehlo.{own}" in program
+    assert f"stablehlo.{other}" not in program
 
 
 def per_channel(*values):

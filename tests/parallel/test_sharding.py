@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from helpers import backend_forms
 
 from mnist_flax.errors import UserError
 from mnist_flax.parallel import sharding
@@ -31,8 +32,9 @@ def run(devices, *arguments):
 
 
 @pytest.mark.slow
-def test_steps_are_those_of_one_device():
-    result = run(8, Path(__file__).parents[1] / "helpers" / "many_devices.py")
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
+def test_steps_are_those_of_one_device(platform):
+    result = run(8, Path(__file__).parents[1] / "helpers" / "many_devices.py", platform)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report.keys() == {"2", "4", "8"}
