@@ -264,10 +264,37 @@ def _per_channel(x: jax.Array) -> jax.Array:
     return x.reshape(-1, 1, 1, 1)
 
 
+def _channel_sums(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sums of two arrays [C,H,W,N] over all but the channels: [C,1,1,1] each."""
+    return backends.choose(
+        a, b, cpu=two_channel_sums, gpu=channel_sums_at_once, tpu=two_channel_sums
+    )
+
+
+def two_channel_sums(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A sum for each array, for CPU and TPU."""
+    return a.sum((1, 2, 3), keepdims=True), b.sum((1, 2, 3), keepdims=True)
+
+
+def channel_sums_at_once(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """One sum of pairs, for GPU, where a large sum takes two kernels: two instead of three."""
+
+    def sums(a: jax.Array, b: jax.Array) -> jax.Array:
+        zero = jnp.zeros((), a.dtype)
+        both = lax.reduce(
+            (a, b), (zero, zero), lambda x, y: (x[0] + y[0], x[1] + y[1]), (1, 2, 3)
+        )
+        return jnp.stack(both)
+
+    first, second = sharding.sum_over_batch(sums, a, b)
+    return _per_channel(first), _per_channel(second)
+
+
 def _batch_norm_relu_forward(y, scale, bias, pool):  # type: ignore[no-untyped-def]
     wide = y.astype(_wide(y))
-    mean = wide.mean((1, 2, 3), keepdims=True)
-    var = jnp.square(wide).mean((1, 2, 3), keepdims=True) - jnp.square(mean)
+    count = y.size // y.shape[0]
+    total, squares = (x / count for x in _channel_sums(wide, jnp.square(wide)))
+    mean, var = total, squares - jnp.square(total)
     var = jnp.maximum(var, 0)
     factor = _per_channel(scale) * lax.rsqrt(var + EPSILON)
     peak, which = _peaks(wide, factor) if pool else (wide, None)
@@ -282,8 +309,8 @@ def _batch_norm_relu_backward(pool, residuals, cotangents):  # type: ignore[no-u
     inv_std = lax.rsqrt(var + EPSILON)
     dz = jnp.where(out > 0, cotangents[0], 0).astype(mean.dtype)
     # The sums need the pooled arrays only: elsewhere dz is zero.
-    dbias = dz.sum((1, 2, 3), keepdims=True)
-    dscale = ((dz * peak).sum((1, 2, 3), keepdims=True) - mean * dbias) * inv_std
+    dbias, dpeak = _channel_sums(dz, dz * peak)
+    dscale = (dpeak - mean * dbias) * inv_std
     if pool:
         corner = jnp.arange(4, dtype=jnp.uint8).reshape(1, 1, 2, 1, 2, 1)
         chosen = which[:, :, None, :, None] == corner

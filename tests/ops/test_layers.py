@@ -119,25 +119,60 @@ def textbook_batch_norm_relu(y, scale, bias, pool):
     return textbook_max_pool(z) if pool else z
 
 
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
 @pytest.mark.parametrize("pool", [False, True])
-def test_batch_norm_relu_and_its_gradients(pool):
+def test_batch_norm_relu_and_its_gradients(pool, platform):
     # Means as far from zero as ten standard deviations: the variance loses digits then.
     y = normal(0, 4, 6, 8, 5) * per_channel(1, 2, 0.1, 1) + per_channel(0, 20, -1, 0)
     # A negative scale turns the order within a window around.
     scale, bias = jnp.array([1.0, 0.5, -1.5, 0.0]), jnp.array([0.1, -0.2, 0.3, 0.4])
-    (out, mean, var), vjp = jax.vjp(
-        lambda *args: layers.batch_norm_relu(*args, pool), y, scale, bias
-    )
+    with backend_forms.of(platform):
+        (out, mean, var), vjp = jax.vjp(
+            lambda *args: layers.batch_norm_relu(*args, pool), y, scale, bias
+        )
+        dout = normal(1, *out.shape)
+        got = vjp((dout, mean * 0, var * 0))
     expected, expected_vjp = jax.vjp(
         lambda *args: textbook_batch_norm_relu(*args, pool), y, scale, bias
     )
-    assert_close(out, expected)
-    assert_close((mean, var), (y.mean((1, 2, 3)), y.var((1, 2, 3))))
-    dout = normal(1, *out.shape)
+    # XLA on CPU adds pairs one after the other, which is less exact than its other sums.
+    tolerance = 2e-4 if platform == "gpu" else 2e-5
+    assert_close(out, expected, tolerance)
+    assert_close((mean, var), (y.mean((1, 2, 3)), y.var((1, 2, 3))), tolerance)
     # Of the channel with scale 0 every window is a draw: which corner counts is a convention.
-    got, want = vjp((dout, mean * 0, var * 0)), expected_vjp(dout)
-    assert_close((got[0][:3], got[1][:3], got[2]), (want[0][:3], want[1][:3], want[2]))
+    want = expected_vjp(dout)
+    got_3, want_3 = ((x[0][:3], x[1][:3], x[2]) for x in (got, want))
+    assert_close(got_3, want_3, tolerance)
     assert all(bool(jnp.isfinite(x).all()) for x in got)
+
+
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
+def test_batch_norm_relu_of_each_type(dtype, platform):
+    """Statistics and parameters are float32 also where the activations are bfloat16."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    with jax.enable_x64(dtype == jnp.float64):
+        rng = np.random.default_rng(0)
+        y, dout = (
+            jnp.asarray(rng.normal(size=shape), jnp.bfloat16).astype(wide)
+            for shape in ((4, 6, 8, 5), (4, 3, 4, 5))
+        )
+        scale, bias = jnp.asarray(rng.normal(size=(2, 4)), wide)
+        with backend_forms.of(platform):
+            (out, mean, var), vjp = jax.vjp(
+                lambda *args: layers.batch_norm_relu(*args, True), y.astype(dtype), scale, bias
+            )
+            got = vjp((dout.astype(dtype), mean * 0, var * 0))
+        types = [x.dtype for x in (out, got[0], mean, var, *got[1:])]
+        assert types == [dtype] * 2 + [wide] * 4
+        expected, expected_vjp = jax.vjp(
+            lambda *args: textbook_batch_norm_relu(*args, True), y, scale, bias
+        )
+        # Values that bfloat16 holds twice are a draw in a window; of these there is none.
+        tolerance = 1e-12 if dtype == jnp.float64 else 2**-7
+        assert_close(out.astype(wide), expected, tolerance)
+        got = [x.astype(wide) for x in got]
+        assert_close(got, expected_vjp(dout), tolerance)
 
 
 def test_a_constant_channel_has_no_negative_variance():
