@@ -73,9 +73,7 @@ conv.defvjp(_conv_forward, _conv_backward)
 
 def conv_native(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`conv` as the backend's own convolution, for GPU and TPU."""
-    return _convolve(x, kernel.astype(x.dtype), ("CHWN", "HWIO", "CHWN"), len(kernel)).astype(
-        x.dtype
-    )
+    return _convolve(x, kernel.astype(x.dtype), ("CHWN", "HWIO", "CHWN"), len(kernel), x.dtype)
 
 
 def conv_gradients_native(
@@ -85,20 +83,28 @@ def conv_gradients_native(
 
     def of_kernel(x: jax.Array, dy: jax.Array) -> jax.Array:
         # The batch takes the place of the channels, and dy that of the kernel.
-        return _convolve(x, dy, ("NHWC", "OHWI", "HWNC"), len(kernel))
+        return _convolve(x, dy, ("NHWC", "OHWI", "HWNC"), len(kernel), _wide(x))
 
     with jax.named_scope("kernel_gradient"):
         dkernel = sharding.sum_over_batch(of_kernel, x, dy)
     with jax.named_scope("input_gradient"):
         turned = lax.rev(kernel, (0, 1)).astype(dy.dtype)
-        dx = _convolve(dy, turned, ("CHWN", "HWOI", "CHWN"), len(kernel))
-    return dx.astype(dy.dtype), dkernel.astype(kernel.dtype)
+        dx = _convolve(dy, turned, ("CHWN", "HWOI", "CHWN"), len(kernel), dy.dtype)
+    return dx, dkernel.astype(kernel.dtype)
 
 
 def _convolve(
-    x: jax.Array, kernel: jax.Array, dimensions: tuple[str, str, str], size: int
+    x: jax.Array,
+    kernel: jax.Array,
+    dimensions: tuple[str, str, str],
+    size: int,
+    dtype: jnp.dtype,
 ) -> jax.Array:
-    """The backend's convolution with a border of zeros for a kernel of size x size."""
+    """Convolves with a border of zeros for a kernel of size x size; the result has a dtype.
+
+    A chip adds up products of bfloat16 in float32 in any case. A GPU has no convolution of
+    bfloat16 with a float32 result: asked for one, XLA makes all of it float32.
+    """
     half = size // 2
     return lax.conv_general_dilated(
         x,
@@ -106,7 +112,7 @@ def _convolve(
         (1, 1),
         [(half, half), (half, half)],
         dimension_numbers=dimensions,
-        preferred_element_type=_wide(x),
+        preferred_element_type=dtype,
     )
 
 
