@@ -28,7 +28,6 @@ import numpy as np
 from jax import lax
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from mnist_flax import augment, programs, steps
@@ -177,12 +176,9 @@ def compile_all(devices: list[Any], config: ConfigDict) -> dict[str, Any]:
         )
 
     def split(size: int) -> sharding.DeviceSplit:
-        rows = -(-size // mesh.size) * mesh.size
-        images: Any = jax.ShapeDtypeStruct((rows, 28, 28), jnp.uint8)
-        labels: Any = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        shares = NamedSharding(mesh, P(sharding.AXIS))
-        images, labels = on(shares, (images, labels))
-        return sharding.DeviceSplit(images, labels, size)
+        images: Any = jax.ShapeDtypeStruct((size, 28, 28), jnp.uint8, sharding=whole)
+        labels: Any = jax.ShapeDtypeStruct((size,), jnp.int32, sharding=whole)
+        return sharding.DeviceSplit(images, labels)
 
     def plain_state(key: jax.Array) -> steps.TrainState:
         variables = Net().init(key, jnp.zeros((1, 28, 28, 1)), train=False)

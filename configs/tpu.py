@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     """Returns configs/default.py with another batch, and the learning rate that it wants."""
     config = load(default_path())
 
-    # 256 images a chip on 8: 30 steps an epoch instead of 469, each with 15 messages between
+    # 256 images a chip on 8: 30 steps an epoch instead of 469, each with 13 messages between
     # the chips, which at 128 would take as long as the work. At 4096 accuracy is at the edge of
     # the target.
     config.batch_size = 2048

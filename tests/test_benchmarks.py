@@ -171,15 +171,15 @@ def test_what_devices_tell_each_other():
     # Of the 19,114 parameters, those of batch norm are counted there, and the gradients of the
     # biases before it are zero; loss, accuracy and the number of images are added up, too.
     assert sizes["all gradients, metrics"] == 4 * (19_114 - 3 * 136 + 3)
+    # No image is sent.
     assert sizes.keys() == {
-        "batch",
         "all gradients, metrics",
         *(f"{way} bn{i}" for way in ("forward", "backward") for i in range(1, 7)),
     }
-    assert lines[-3][:3] == ["15", "a", "step"]
+    assert lines[-3][:3] == ["13", "a", "step"]
     assert "steps an epoch: 469" in result.stdout
-    # 2 x 4 chips: one step to the side and two along, there and back, 15 times, 1 µs each.
-    assert " 90 the messages' way" in result.stdout
+    # 2 x 4 chips: one step to the side and two along, there and back, 13 times, 1 µs each.
+    assert " 78 the messages' way" in result.stdout
 
 
 COMPILED_STEP = """

@@ -52,7 +52,7 @@ def test_step_is_gradient_descent_on_the_mean_loss(state, split):
 
 @pytest.mark.parametrize("n", [1, 499, 500, 501, 1300])
 def test_every_image_of_a_split_counts_exactly_once(state, split, config, n):
-    part = DeviceSplit(split.images[:n], split.labels[:n], n)
+    part = DeviceSplit(split.images[:n], split.labels[:n])
     metrics = jax.jit(steps.evaluate, static_argnames="config")(
         state, part, config=_Static(config)
     )
