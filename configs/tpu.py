@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     """Returns configs/default.py with a larger batch and a learning rate for it."""
     config = load(default_path())
 
-    # 256 images for each of 8 chips. An epoch has 30 steps instead of 469. Each step needs 15
+    # 256 images for each of 8 chips. An epoch has 30 steps instead of 469. Each step needs 13
     # messages between the chips; with a batch of 128 they would take as long as the work. With
     # 4096 the accuracy only just reaches the target.
     config.batch_size = 2048

@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config
+from mnist_flax.ops import backends, pixels
 from mnist_flax.ops.pillow_geometry import SIZE, resize_taps, rotation, scaled_positions
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training images, as the assignment rounds them
@@ -134,20 +135,9 @@ def apply(images: jax.Array, params: AugmentParams, *, crop_size: int = 22) -> j
       ValueError: an array has the wrong shape, or crop_size is out of range.
     """
     images = crop_and_resize(images, params.crop, crop_size=crop_size)
-    images = _settle(rotate(images, params.degrees))
+    images = pixels.settle(rotate(images, params.degrees))
     images = color_jitter(images, params.brightness, params.contrast, params.brightness_first)
-    return affine(_settle(images), params.translate, params.scale)
-
-
-def _settle(images: jax.Array) -> jax.Array:
-    """The same images, computed to the end before anything that follows uses them.
-
-    XLA on CPU drops `lax.optimization_barrier` and fuses what follows with what came before:
-    the rotation would be computed anew for the mean, for each blend and for each pixel that
-    the affine transform takes, which quadruples the time of a batch. It does not fuse across
-    a scatter, and adding 0 to two pixels is the smallest one.
-    """
-    return images.at[:, jnp.array([0, 1]), 0].add(jnp.uint8(0))
+    return affine(pixels.settle(images), params.translate, params.scale)
 
 
 # ToTensor and Normalize have only 256 results: those of torchvision's three float32 operations.
@@ -166,7 +156,24 @@ def normalize(images: jax.Array) -> jax.Array:
       float32[N,28,28,1].
     """
     _check(images)
-    return jnp.asarray(_NORMALIZED)[images][..., None]
+    normalized = backends.choose(
+        images, cpu=_look_up, gpu=_look_up, tpu=_normalize_by_arithmetic
+    )
+    return normalized[..., None]
+
+
+def _look_up(images: jax.Array) -> jax.Array:
+    return jnp.asarray(_NORMALIZED)[images]
+
+
+def _normalize_by_arithmetic(images: jax.Array) -> jax.Array:
+    """For TPU, which is slow to look values up.
+
+    The barrier keeps it out of the first convolution and of its gradient, where it would be
+    computed again for each of a kernel's pixels.
+    """
+    unit = pixels.divide(images.astype(jnp.float32), 255)
+    return jax.lax.optimization_barrier(pixels.divide(unit - np.float32(MEAN), STD))
 
 
 def crop_and_resize(images: jax.Array, crop: jax.Array, *, crop_size: int = 22) -> jax.Array:
@@ -210,7 +217,7 @@ def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
     cos, sin, x0, y0 = (c[:, None, None] for c in rotation(degrees))
     x = (cos * _COLUMNS - sin * _ROWS + x0) >> 16
     y = (sin * _COLUMNS + cos * _ROWS + y0) >> 16
-    return _nearest(images, x, y)
+    return pixels.nearest(images, x, y)
 
 
 def color_jitter(
@@ -289,24 +296,11 @@ def affine(images: jax.Array, translate: jax.Array, scale: jax.Array) -> jax.Arr
     _check(images, translate=translate, scale=scale)
     x = scaled_positions(translate[:, 0], scale)[:, None, :]
     y = scaled_positions(translate[:, 1], scale)[:, :, None]
-    return _nearest(images, x, y)
+    return pixels.nearest(images, x, y)
 
 
 _COLUMNS = np.arange(SIZE, dtype=np.int32)[None, None, :]
 _ROWS = np.arange(SIZE, dtype=np.int32)[None, :, None]
-
-
-def _nearest(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Pixel (x, y) of each image, 0 outside; x and y int32, of a shape like [N,28,28]."""
-    inside = (x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE)
-    index = jnp.where(inside, y * SIZE + x, 0)
-    # One flat index and a mask: on CPU this gather is a vector loop; padded images or an index
-    # pair would take two to five times as long. Batched, so that devices keep their own images.
-    flat = images.reshape(-1, SIZE * SIZE)
-    pixels = jnp.take_along_axis(
-        flat, index.reshape(flat.shape), axis=1, mode="promise_in_bounds"
-    )
-    return jnp.where(inside, pixels.reshape(images.shape), 0)
 
 
 _DTYPES = {

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -179,15 +180,104 @@ def test_what_devices_tell_each_other():
     # Of the 19,114 parameters, those of batch norm are counted there, and the gradients of the
     # biases before it are zero; loss, accuracy and the number of images are added up, too.
     assert sizes["all gradients, metrics"] == 4 * (19_114 - 3 * 136 + 3)
+    # No image is sent.
     assert sizes.keys() == {
-        "batch",
         "all gradients, metrics",
         *(f"{way} bn{i}" for way in ("forward", "backward") for i in range(1, 7)),
     }
-    assert lines[-3][:3] == ["15", "a", "step"]
+    assert lines[-3][:3] == ["13", "a", "step"]
     assert "steps an epoch: 469" in result.stdout
-    # 2 x 4 chips: one step to the side and two along, there and back, 15 times, 1 µs each.
-    assert " 90 the messages' way" in result.stdout
+    # 2 x 4 chips: one step to the side and two along, there and back, 13 times, 1 µs each.
+    assert " 78 the messages' way" in result.stdout
+
+
+COMPILED_STEP = """
+%fused_computation (p: f32[8,16]) -> f32[8,16] {
+  %p = f32[8,16]{1,0} parameter(0)
+  ROOT %add.1 = f32[8,16]{1,0} add(%p, %p)
+}
+
+%body (arg: (f32[8,16], u8[60000,28,28])) -> (f32[8,16], u8[60000,28,28]) {
+  %arg = (f32[8,16]{1,0}, u8[60000,28,28]{2,1,0}) parameter(0)
+  %x = f32[8,16]{1,0:T(8,128)S(1)} get-tuple-element(%arg), index=0
+  %images = u8[60000,28,28]{0,2,1:T(8,128)(4,1)} get-tuple-element(%arg), index=1
+  %gather_fusion = u8[2,28,28]{2,1,0} fusion(%images), kind=kCustom, \
+metadata={op_name="jit(f)/while/body/augment/gather"}, backend_config={"flag_configs":[]}
+  %fusion.1 = (bf16[8,16]{1,0}, pred[4]{0}) fusion(%x), kind=kLoop, \
+metadata={op_name="jit(f)/while/body/transpose(jvp(ConvNet))/conv2/mul"}, \
+backend_config={"window_config":{"estimated_cycles":"1840"}}
+  %sum = f32[8,16]{1,0} all-reduce(%x), metadata={op_name="jit(f)/while/body/psum"}
+  %add.2 = f32[] add(%x, %x)
+  ROOT %t = (f32[8,16]{1,0}, u8[60000,28,28]{2,1,0}) tuple(%sum, %images)
+}
+
+ENTRY %main (x: f32[8,16]) -> f32[8,16] {
+  %small = f32[8,16]{1,0} while(%x), condition=%fused_computation, body=%fused_computation
+  ROOT %while = (f32[8,16]{1,0}, u8[60000,28,28]{2,1,0}) while(%t), condition=%c, body=%body
+}
+"""
+
+
+def test_a_compiled_step_is_read_by_layer():
+    compiled = script("compiled")
+    operations = compiled.loop_operations(COMPILED_STEP)
+    # Of a split only what is taken from it counts.
+    assert [tuple(each) for each in operations] == [
+        ("gather_fusion", "fusion", "jit(f)/while/body/augment/gather", None, 2 * 784),
+        (
+            "fusion.1",
+            "fusion",
+            "jit(f)/while/body/transpose(jvp(ConvNet))/conv2/mul",
+            1840,
+            4 * 128 + 2 * 128 + 4,
+        ),
+        ("sum", "all-reduce", "jit(f)/while/body/psum", None, 2 * 4 * 128),
+    ]
+    sums = compiled.summary(operations, per_place=True)
+    assert sums["cycles"] == 1840
+    assert sums["operations"] == 3
+    assert sums["without_estimate"] == ["gather_fusion"]
+    assert sums["collectives"] == {"all-reduce": 1}
+    assert sums["places"].keys() == {"augmentation", "conv2, backward", "other"}
+    assert sums["places"]["conv2, backward"]["cycles"] == 1840
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("tpu-v5e", "pip install 'jax[tpu]==" + jax.__version__),
+        ("tpu-v6e:2x4", "pip install 'jax[tpu]=="),
+        ("gpu-h100", "pip install --no-deps jax-cuda13-plugin==" + jax.__version__),
+        ("tpu-v1", "tpu-v1 is none of tpu-v4, tpu-v5e, tpu-v6e, gpu-h100"),
+    ],
+)
+def test_a_compiler_that_is_missing(target, words, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["compiled", "--target", target])
+    compiled = script("compiled")
+    with pytest.raises(SystemExit, match=re.escape(words)):
+        compiled.main()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_report_says_first_that_nothing_ran(monkeypatch, capsys):
+    compiled = script("compiled")
+    sums = compiled.summary(compiled.loop_operations(COMPILED_STEP), per_place=True)
+    program = dict.fromkeys(
+        ("compile_seconds", "temporary_megabytes", "argument_megabytes", "code_megabytes"), 1.0
+    )
+    result = {"programs": {"steps": program}, "step": sums, "plain": sums}
+    monkeypatch.setattr(compiled, "measure", lambda target, config: result)
+    for arguments in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", ["compiled", "--target", "tpu-v5e", *arguments])
+        compiled.main()
+    table, _, line = capsys.readouterr().out.rstrip().rpartition("\n")
+    assert table.startswith("Estimates of the compilers, for devices that are not here. Noth")
+    assert "a step: 1 operations without an estimate: gather_fusion" in table
+    assert "a step: messages between chips: {'all-reduce': 1}" in table
+    assert table.endswith("cycles of plain Flax's: 1.00")
+    assert json.loads(line)["note"] == compiled.HEADER
+    assert json.loads(line)["targets"] == {"tpu-v5e": result}
 
 
 def test_frontier(tmp_path, monkeypatch, capsys):

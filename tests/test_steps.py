@@ -52,7 +52,7 @@ def test_step_is_gradient_descent_on_the_mean_loss(state, split):
 
 @pytest.mark.parametrize("n", [1, 499, 500, 501, 1300])
 def test_every_image_of_a_split_counts_exactly_once(state, split, config, n):
-    part = DeviceSplit(split.images[:n], split.labels[:n], n)
+    part = DeviceSplit(split.images[:n], split.labels[:n])
     model = steps.create_model(config)
     metrics = jax.jit(steps.eval_epoch, static_argnames="model")(state, part, model=model)
     variables = {"params": state.params, "batch_stats": state.batch_stats}

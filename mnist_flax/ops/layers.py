@@ -2,13 +2,16 @@
 
 Activations are [C,H,W,N], the batch last: a shift along the height or the width then moves
 whole rows of N numbers, each channel's statistics are sums over one block of memory, and every
-loop vectorizes over the batch. Convolutions are matrix products, forward and backward: inside a
-loop on CPU, XLA's own gradients of a convolution are slower by a factor of 8 to 80
-(benchmarks/gradients.py), and an epoch is such a loop. Batch norm, ReLU and max pooling share
-one gradient, to pass over the large arrays less often. docs/SPEED.md has the measurements.
+loop vectorizes over the batch. Batch norm, ReLU and max pooling share one gradient, to pass
+over the large arrays less often.
 
-Each operation computes what its textbook form computes, to rounding; tests/test_layers.py
-compares them with it.
+On GPU and TPU a convolution is the backend's own. On CPU it is matrix products, forward and
+backward: inside a loop XLA's own gradients are slower there by a factor of 8 to 80
+(benchmarks/gradients.py), and an epoch is such a loop. docs/SPEED.md has the measurements on
+CPU, docs/ACCELERATORS.md the compilers' estimates for GPU and TPU.
+
+Each operation computes what its textbook form computes, to rounding; tests/ops/test_layers.py
+compares both forms of it.
 """
 
 import functools
@@ -17,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mnist_flax.ops import backends
 from mnist_flax.parallel import sharding
 
 EPSILON = 1e-5  # of batch norm, as in PyTorch
@@ -43,37 +47,140 @@ def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
       float[O,H,W,N], of the type of x, in which the products are; their sums are float32.
     """
-    return _conv_forward(x, kernel)[0]
+    return backends.choose(x, kernel, cpu=conv_by_products, gpu=conv_native, tpu=conv_native)
+
+
+def _conv_forward(
+    x: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return conv(x, kernel), (x, kernel)
+
+
+def _conv_backward(
+    residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    return backends.choose(
+        *residuals,
+        dy,
+        cpu=conv_gradients_by_products,
+        gpu=conv_gradients_native,
+        tpu=conv_gradients_native,
+    )
+
+
+conv.defvjp(_conv_forward, _conv_backward)
+
+
+def conv_native(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`conv` as the backend's own convolution, for GPU and TPU."""
+    return _convolve(x, kernel.astype(x.dtype), ("CHWN", "HWIO", "CHWN"), len(kernel), x.dtype)
+
+
+def conv_gradients_native(
+    x: jax.Array, kernel: jax.Array, dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Gradients of `conv_native`: of x and of the kernel. Each is a convolution, too."""
+
+    def of_kernel(x: jax.Array, dy: jax.Array) -> jax.Array:
+        # The batch takes the place of the channels, and dy that of the kernel.
+        return _convolve(x, dy, ("NHWC", "OHWI", "HWNC"), len(kernel), _wide(x))
+
+    with jax.named_scope("kernel_gradient"):
+        dkernel = sharding.sum_over_batch(of_kernel, x, dy)
+    with jax.named_scope("input_gradient"):
+        turned = lax.rev(kernel, (0, 1)).astype(dy.dtype)
+        dx = _convolve(dy, turned, ("CHWN", "HWOI", "CHWN"), len(kernel), dy.dtype)
+    return dx, dkernel.astype(kernel.dtype)
+
+
+def _convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    dimensions: tuple[str, str, str],
+    size: int,
+    dtype: jnp.dtype,
+) -> jax.Array:
+    """Convolves with a border of zeros for a kernel of size x size; the result has a dtype.
+
+    A chip adds up products of bfloat16 in float32 in any case. A GPU has no convolution of
+    bfloat16 with a float32 result: asked for one, XLA makes all of it float32.
+    """
+    half = size // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        [(half, half), (half, half)],
+        dimension_numbers=dimensions,
+        preferred_element_type=dtype,
+    )
+
+
+def conv_by_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`conv` as one matrix product, for CPU.
+
+    The K*K shifts are shared out: x is moved along the height, the products along the width. So
+    the product is [K*O, K*I] by [K*I, H*W*N], wide enough for the CPU's registers, and it
+    writes K times the output instead of reading K*K times the input. Of one channel all shifts
+    together are still few.
+    """
+    size, _, channels, features = kernel.shape
+    half = size // 2
+    rows = _rows(x, size)
+    if channels == 1:
+        matrix = kernel.reshape(size * size, features).astype(x.dtype)
+        y = jnp.tensordot(matrix.T, rows, 1, preferred_element_type=_wide(x))
+        return y.astype(x.dtype)
+    matrix = _matrix(kernel).astype(x.dtype)
+    columns = jnp.tensordot(matrix, rows, 1, preferred_element_type=_wide(x))
+    return _moved_sum(columns, 2, [half - c for c in range(size)]).astype(x.dtype)
+
+
+def conv_gradients_by_products(
+    x: jax.Array, kernel: jax.Array, dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Gradients of `conv_by_products`: of x and of the kernel.
+
+    The forward pass turned around: dy moves along the width, the products along the height.
+    Both gradients are products with the moved dy. The moved x is the forward pass's: XLA finds
+    the two to be one and keeps it.
+    """
+    size, _, channels, features = kernel.shape
+    half, width = size // 2, dy.shape[2]
+    rows = _rows(x, size)
+    padded = _pad(dy, 0, half)
+    columns = jnp.concatenate([padded[:, :, size - 1 - c :][:, :, :width] for c in range(size)])
+    with jax.named_scope("kernel_gradient"):
+        if channels == 1:
+            dkernel = _outer(rows, dy).reshape(kernel.shape)
+        else:
+            dmatrix = _outer(columns, rows)
+            dkernel = dmatrix.reshape(size, features, size, channels).transpose(2, 0, 3, 1)
+    with jax.named_scope("input_gradient"):
+        matrix = _matrix(kernel).astype(dy.dtype)
+        drows = jnp.tensordot(matrix.T, columns, 1, preferred_element_type=_wide(dy))
+        dx = _moved_sum(drows, 1, [r - half for r in range(size)])
+    return dx.astype(dy.dtype), dkernel.astype(kernel.dtype)
+
+
+def _rows(x: jax.Array, size: int) -> jax.Array:
+    """Stacks copies of x, one for each row of a kernel, moved along the height: [K*I,H,W,N].
+
+    A single channel is moved along the width, too, a copy for each pixel: [K*K,H,W,N].
+    """
+    half, (height, width) = size // 2, x.shape[1:3]
+    if len(x) == 1:
+        padded = _pad(x, half, half)
+        taps = [(r, c) for r in range(size) for c in range(size)]
+        return jnp.stack([padded[0, r : r + height, c : c + width] for r, c in taps])
+    padded = _pad(x, half, 0)
+    return jnp.concatenate([padded[:, r : r + height] for r in range(size)])
 
 
 def _matrix(kernel: jax.Array) -> jax.Array:
     """A kernel [K,K,I,O] as a matrix [K*O, K*I]: by column and feature, by row and channel."""
     size, _, channels, features = kernel.shape
     return kernel.transpose(1, 3, 0, 2).reshape(size * features, size * channels)
-
-
-def _conv_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """Shares out the K*K shifts: x is moved along the height, the products along the width.
-
-    So one matrix product is [K*O, K*I] by [K*I, H*W*N], wide enough for the CPU's registers,
-    and it writes K times the output instead of reading K*K times the input. Of one channel all
-    shifts together are still few.
-    """
-    size, _, channels, features = kernel.shape
-    half, (height, width) = size // 2, x.shape[1:3]
-    if channels == 1:
-        padded = _pad(x, half, half)
-        taps = [(r, c) for r in range(size) for c in range(size)]
-        rows = jnp.stack([padded[0, r : r + height, c : c + width] for r, c in taps])
-        matrix = kernel.reshape(size * size, features).astype(x.dtype)
-        y = jnp.tensordot(matrix.T, rows, 1, preferred_element_type=_wide(x))
-        return y.astype(x.dtype), (rows, kernel)
-    padded = _pad(x, half, 0)
-    rows = jnp.concatenate([padded[:, r : r + height] for r in range(size)])
-    matrix = _matrix(kernel).astype(x.dtype)
-    columns = jnp.tensordot(matrix, rows, 1, preferred_element_type=_wide(x))
-    y = _moved_sum(columns, 2, [half - c for c in range(size)])
-    return y.astype(x.dtype), (rows, kernel)
 
 
 def _moved_sum(x: jax.Array, axis: int, steps: list[int]) -> jax.Array:
@@ -98,34 +205,6 @@ def _outer(a: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.matmul(a, b.T, preferred_element_type=_wide(a))
 
     return sharding.sum_over_batch(product, a, b)
-
-
-def _conv_backward(
-    residuals: tuple[jax.Array, ...], dy: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The forward pass turned around: dy moves along the width, the products along the height.
-
-    Both gradients are products with the moved dy.
-    """
-    rows, kernel = residuals
-    size, _, channels, features = kernel.shape
-    half, width = size // 2, dy.shape[2]
-    padded = _pad(dy, 0, half)
-    columns = jnp.concatenate([padded[:, :, size - 1 - c :][:, :, :width] for c in range(size)])
-    with jax.named_scope("kernel_gradient"):
-        if channels == 1:
-            dkernel = _outer(rows, dy).reshape(kernel.shape)
-        else:
-            dmatrix = _outer(columns, rows)
-            dkernel = dmatrix.reshape(size, features, size, channels).transpose(2, 0, 3, 1)
-    with jax.named_scope("input_gradient"):
-        matrix = _matrix(kernel).astype(dy.dtype)
-        drows = jnp.tensordot(matrix.T, columns, 1, preferred_element_type=_wide(dy))
-        dx = _moved_sum(drows, 1, [r - half for r in range(size)])
-    return dx.astype(dy.dtype), dkernel.astype(kernel.dtype)
-
-
-conv.defvjp(_conv_forward, _conv_backward)
 
 
 def _corners(z: jax.Array) -> list[jax.Array]:
@@ -191,10 +270,37 @@ def _per_channel(x: jax.Array) -> jax.Array:
     return x.reshape(-1, 1, 1, 1)
 
 
+def _channel_sums(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sums of two arrays [C,H,W,N] over all but the channels: [C,1,1,1] each."""
+    return backends.choose(
+        a, b, cpu=two_channel_sums, gpu=channel_sums_at_once, tpu=two_channel_sums
+    )
+
+
+def two_channel_sums(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A sum for each array, for CPU and TPU."""
+    return a.sum((1, 2, 3), keepdims=True), b.sum((1, 2, 3), keepdims=True)
+
+
+def channel_sums_at_once(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """One sum of pairs, for GPU, where a large sum takes two kernels: two instead of three."""
+
+    def sums(a: jax.Array, b: jax.Array) -> jax.Array:
+        zero = jnp.zeros((), a.dtype)
+        both = lax.reduce(
+            (a, b), (zero, zero), lambda x, y: (x[0] + y[0], x[1] + y[1]), (1, 2, 3)
+        )
+        return jnp.stack(both)
+
+    first, second = sharding.sum_over_batch(sums, a, b)
+    return _per_channel(first), _per_channel(second)
+
+
 def _batch_norm_relu_forward(y, scale, bias, pool):  # type: ignore[no-untyped-def]
     wide = y.astype(_wide(y))
-    mean = wide.mean((1, 2, 3), keepdims=True)
-    var = jnp.square(wide).mean((1, 2, 3), keepdims=True) - jnp.square(mean)
+    count = y.size // y.shape[0]
+    total, squares = (x / count for x in _channel_sums(wide, jnp.square(wide)))
+    mean, var = total, squares - jnp.square(total)
     var = jnp.maximum(var, 0)
     factor = _per_channel(scale) * lax.rsqrt(var + EPSILON)
     peak, which = _peaks(wide, factor) if pool else (wide, None)
@@ -209,8 +315,8 @@ def _batch_norm_relu_backward(pool, residuals, cotangents):  # type: ignore[no-u
     inv_std = lax.rsqrt(var + EPSILON)
     dz = jnp.where(out > 0, cotangents[0], 0).astype(mean.dtype)
     # The sums need the pooled arrays only: elsewhere dz is zero.
-    dbias = dz.sum((1, 2, 3), keepdims=True)
-    dscale = ((dz * peak).sum((1, 2, 3), keepdims=True) - mean * dbias) * inv_std
+    dbias, dpeak = _channel_sums(dz, dz * peak)
+    dscale = (dpeak - mean * dbias) * inv_std
     if pool:
         corner = jnp.arange(4, dtype=jnp.uint8).reshape(1, 1, 2, 1, 2, 1)
         chosen = which[:, :, None, :, None] == corner

@@ -50,8 +50,12 @@ _R_BITS = 20  # r is at most 2^16 in 2^-20 degrees; times a slope of at most 21,
 _FRACTION_BITS = 28
 
 
-def _rotation_tables() -> tuple[np.ndarray, ...]:
-    """Computes value, its rest, slope, its rest and curvature: each [360 * _STEPS, 4]."""
+def _rotation_table() -> np.ndarray:
+    """Computes value, its rest, slope, its rest and curvature: int32[360 * _STEPS, 20].
+
+    Each has four columns; those of float32 are there bit for bit. It is one table, because
+    a TPU takes its time to look things up.
+    """
     radians = np.pi / 180
     angle = np.arange(360 * _STEPS) / _STEPS * radians
     c, s = np.cos(angle), np.sin(angle)
@@ -59,16 +63,17 @@ def _rotation_tables() -> tuple[np.ndarray, ...]:
     slope = np.stack([-s, c, 13.5 * (s + c), 13.5 * (s - c)], 1) * (65536 * radians)
     curvature = np.stack([-c, -s, 13.5 * (c - s), 13.5 * (c + s)], 1) * (65536 * radians**2 / 2)
     value_units, slope_units = np.rint(value), np.rint(slope)
-    return (
+    columns = (
         value_units.astype(np.int32),
         np.rint((value - value_units) * 2**_FRACTION_BITS).astype(np.int32),
         slope_units.astype(np.int32),
-        (slope - slope_units).astype(np.float32),
-        curvature.astype(np.float32),
+        (slope - slope_units).astype(np.float32).view(np.int32),
+        curvature.astype(np.float32).view(np.int32),
     )
+    return np.concatenate(columns, 1)
 
 
-_ROTATIONS = _rotation_tables()
+_ROTATIONS = _rotation_table()
 
 
 def rotation(degrees: jax.Array) -> tuple[jax.Array, ...]:
@@ -85,7 +90,11 @@ def rotation(degrees: jax.Array) -> tuple[jax.Array, ...]:
     """
     nearest = jnp.round(degrees * _STEPS)
     row = nearest.astype(jnp.int32) % (360 * _STEPS)
-    value, value_rest, slope, slope_rest, curvature = (jnp.asarray(t)[row] for t in _ROTATIONS)
+    columns = jnp.split(jnp.asarray(_ROTATIONS)[row], 5, axis=1)
+    value, value_rest, slope = columns[:3]
+    slope_rest, curvature = (
+        jax.lax.bitcast_convert_type(bits, jnp.float32) for bits in columns[3:]
+    )
     r = (degrees - nearest / _STEPS)[:, None]  # exact, and so is its split in two
     r_units = jnp.round(r * 2.0**_R_BITS)
     r_rest = r - r_units * 2.0**-_R_BITS

@@ -1,11 +1,13 @@
-"""Many devices: each batch, and each split, is shared out among them; all else is on each.
+"""Many devices: each batch is shared out among them; all else is on each.
+
+Also the splits: all of MNIST is 55 MB, and a device has gigabytes. So every device has the
+images that it needs, whichever they are, and none is sent.
 
 The network and the training step are written as for one device. Compiled for arrays that lie on
 several, XLA adds up what has to be added up: batch norm sees the whole batch, and the gradients
 are the whole batch's. Two places know that there may be several devices, as XLA alone would
-send far more than is needed: `sum_over_batch` and `take`.
-
-With one device nothing is shared out, and no program is other than it would be without this.
+send far more than is needed: `sum_over_batch` and `take`. On one device the compiled programs
+are those without either.
 """
 
 from collections.abc import Callable
@@ -26,17 +28,20 @@ AXIS = "batch"
 
 @struct.dataclass
 class DeviceSplit:
-    """A split on the devices, a share of the images on each.
+    """A split, whole on every device.
 
     Attributes:
-      images: uint8[M,28,28], M the size rounded up to a multiple of the number of devices.
+      images: uint8[M,28,28].
       labels: int32[M].
-      size: number of images that are the split's; what comes after them is never used.
     """
 
     images: jax.Array
     labels: jax.Array
-    size: int = struct.field(pytree_node=False)
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self.labels)
 
     @property
     def mesh(self) -> Mesh:
@@ -77,58 +82,23 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(put, tree)
 
 
-def share_out(read: Callable[[int, int], Any], size: int, mesh: Mesh) -> DeviceSplit:
-    """Puts a split on the devices; each process reads only what goes to its own.
-
-    Args:
-      read: of begin and end, 0 <= begin < end <= size, gives images uint8[end-begin,28,28] and
-        labels int32[end-begin].
-      size: number of images of the split.
-      mesh: from `make_mesh`.
-    """
-    rows = -(-size // mesh.size) * mesh.size
-    shares = NamedSharding(mesh, P(AXIS))
-    parts = shares.addressable_devices_indices_map((rows,)).values()
-    bounds = [index[0].indices(rows)[:2] for index in parts if index]
-    begin, end = min(low for low, _ in bounds), max(high for _, high in bounds)
-    # What fills up the last share has label 0 and is black.
-    begin = min(begin, size - 1)
-    own = [np.asarray(x) for x in read(begin, min(end, size))]
-    own = [np.pad(x, [(0, end - begin - len(x))] + [(0, 0)] * (x.ndim - 1)) for x in own]
-
-    def put(x: np.ndarray) -> jax.Array:
-        def part(index: Any) -> np.ndarray:
-            low, high, _ = index[0].indices(rows)
-            return x[low - begin : high - begin]
-
-        return jax.make_array_from_callback((rows, *x.shape[1:]), shares, part)
-
-    images, labels = map(put, own)
-    return DeviceSplit(images, labels, size)
-
-
 def take(split: DeviceSplit, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Images and labels of a batch, from whichever devices they are on.
+    """Takes a batch out of a split; each device takes the images of its own part.
 
     Args:
-      split: on the devices of the mesh that is set, if one is.
+      split: on every device of the mesh that is set, if one is.
       indices: int[N], N a multiple of the number of devices.
 
     Returns:
       uint8[N,28,28] and int32[N], shared out.
     """
-    if num_devices() == 1:
+
+    def local(split: DeviceSplit, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
         return split.images[indices], split.labels[indices]
 
-    def local(x: jax.Array, indices: jax.Array) -> jax.Array:
-        index = indices - lax.axis_index(AXIS) * len(x)
-        mine = ((index >= 0) & (index < len(x))).reshape(-1, *[1] * (x.ndim - 1))
-        found = jnp.where(mine, jnp.take(x, index, axis=0, mode="clip"), 0)
-        # An image is found on one device; on the others it is zero.
-        return lax.psum_scatter(found, AXIS, tiled=True)
-
-    pick = jax.shard_map(local, in_specs=(P(AXIS), P()), out_specs=P(AXIS))
-    return pick(split.images, indices), pick(split.labels, indices)
+    if num_devices() == 1:
+        return local(split, indices)
+    return jax.shard_map(local, in_specs=(P(), P(AXIS)), out_specs=P(AXIS))(split, indices)
 
 
 def sum_over_batch(f: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:

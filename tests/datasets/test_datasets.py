@@ -91,7 +91,8 @@ def test_idx_images_and_labels(tmp_path):
 def test_idx_wrong_field(tmp_path, content, why):
     path = write_gz(tmp_path / "images.gz", content)
     with pytest.raises(
-        UserError, match=f"^{path} is not .* should be: its {why}.*; delete it to have it fetched anew"
+        UserError,
+        match=f"^{path} is not .* should be: its {why}.*; delete it to have it fetched anew",
     ):
         idx.read(path, (2, 3, 4))
 

@@ -1,12 +1,14 @@
 """Ten training steps in float64 on 1, 2, 4 and 8 devices, and how they differ; as JSON.
 
-Run by parallel/test_sharding.py with eight devices, of which a test's own process has one.
+Run by parallel/test_sharding.py with eight devices, of which a test's own process has one; with
+the platform whose forms of the operations are to be used.
 """
 
 import json
 import sys
 from functools import partial
 
+import backend_forms  # It lies beside this file, which is run as a script.
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,12 @@ from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 
 
-def main() -> None:
+def main(platform: str) -> None:
+    with backend_forms.of(platform):
+        json.dump(compare(), sys.stdout)
+
+
+def compare() -> dict[int, dict[str, float]]:
     jax.config.update("jax_enable_x64", True)
     config = config_lib.load(config_lib.default_path())
     optimizer = create_optimizer(config, create_learning_rate_fn(config, 10))
@@ -59,8 +66,8 @@ def main() -> None:
             "state": max(jax.tree.leaves(differences)),
             "gathers": program.count("all-gather("),
         }
-    json.dump(report, sys.stdout)
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import backend_forms
 from jax import lax
 
 from mnist_flax.ops import layers
@@ -26,17 +27,76 @@ def textbook_conv(x, kernel):
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
 
 
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
 @pytest.mark.parametrize("size", [1, 3, 5])
 @pytest.mark.parametrize(("channels", "features"), [(1, 8), (8, 16), (5, 3)])
 @pytest.mark.parametrize("shape", [(6, 6), (7, 4)])
-def test_conv_and_its_gradients(size, channels, features, shape):
+def test_conv_and_its_gradients(size, channels, features, shape, platform):
     x = normal(0, channels, *shape, 3)
     kernel = normal(1, size, size, channels, features)
     dy = normal(2, features, *shape, 3)
-    actual, actual_vjp = jax.vjp(layers.conv, x, kernel)
+    with backend_forms.of(platform):
+        actual, actual_vjp = jax.vjp(layers.conv, x, kernel)
+        gradients = actual_vjp(dy)
     expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
     assert_close(actual, expected)
-    assert_close(actual_vjp(dy), expected_vjp(dy))
+    assert_close(gradients, expected_vjp(dy))
+
+
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.bfloat16, 2**-8), (jnp.float32, 2e-5), (jnp.float64, 1e-13)]
+)
+@pytest.mark.parametrize("channels", [1, 8])
+def test_conv_of_each_type(channels, dtype, tolerance, platform):
+    """The kernel is float32 also where the activations are bfloat16."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    with jax.enable_x64(dtype == jnp.float64):
+        rng = np.random.default_rng(0)
+        x, dy, kernel = (
+            # Exact in bfloat16, so that the textbook starts from the same numbers.
+            jnp.asarray(rng.normal(size=shape), jnp.bfloat16).astype(wide)
+            for shape in ((channels, 6, 8, 5), (4, 6, 8, 5), (3, 3, channels, 4))
+        )
+        with backend_forms.of(platform):
+            actual, vjp = jax.vjp(layers.conv, x.astype(dtype), kernel)
+            gradients = vjp(dy.astype(dtype))
+        assert [each.dtype for each in (actual, *gradients)] == [dtype, dtype, wide]
+        expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
+        assert_close(actual.astype(wide), expected, tolerance)
+        assert_close([g.astype(wide) for g in gradients], expected_vjp(dy), tolerance)
+
+
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
+def test_conv_in_a_loop_of_many_seeds(platform):
+    """As `bench` and `sweep` run it: vmap around a loop around the gradients."""
+    x, kernels = normal(0, 2, 3, 6, 6, 5), normal(1, 2, 3, 3, 3, 3)
+
+    def train(conv, x, kernel):
+        def body(_, kernel):
+            return kernel - 0.01 * jax.grad(lambda k: jnp.square(conv(x, k)).mean())(kernel)
+
+        return lax.fori_loop(0, 3, body, kernel)
+
+    expected = jnp.stack([train(textbook_conv, *each) for each in zip(x, kernels, strict=True)])
+    with backend_forms.of(platform):
+        actual = jax.jit(jax.vmap(lambda *each: train(layers.conv, *each)))(x, kernels)
+    assert_close(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("platform", "own", "other"),
+    [("cpu", "dot_general", "convolution"), ("tpu", "convolution", "dot_general")],
+)
+def test_a_program_holds_the_form_of_its_platform_alone(platform, own, other):
+    def gradients(x, kernel):
+        y, vjp = jax.vjp(layers.conv, x, kernel)
+        return vjp(y)
+
+    traced = jax.jit(gradients).trace(normal(0, 3, 6, 6, 5), normal(1, 3, 3, 3, 4))
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert f"stablehlo.{own}" in program
+    assert f"stablehlo.{other}" not in program
 
 
 def per_channel(*values):
@@ -59,25 +119,60 @@ def textbook_batch_norm_relu(y, scale, bias, pool):
     return textbook_max_pool(z) if pool else z
 
 
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
 @pytest.mark.parametrize("pool", [False, True])
-def test_batch_norm_relu_and_its_gradients(pool):
+def test_batch_norm_relu_and_its_gradients(pool, platform):
     # Means as far from zero as ten standard deviations: the variance loses digits then.
     y = normal(0, 4, 6, 8, 5) * per_channel(1, 2, 0.1, 1) + per_channel(0, 20, -1, 0)
     # A negative scale turns the order within a window around.
     scale, bias = jnp.array([1.0, 0.5, -1.5, 0.0]), jnp.array([0.1, -0.2, 0.3, 0.4])
-    (out, mean, var), vjp = jax.vjp(
-        lambda *args: layers.batch_norm_relu(*args, pool), y, scale, bias
-    )
+    with backend_forms.of(platform):
+        (out, mean, var), vjp = jax.vjp(
+            lambda *args: layers.batch_norm_relu(*args, pool), y, scale, bias
+        )
+        dout = normal(1, *out.shape)
+        got = vjp((dout, mean * 0, var * 0))
     expected, expected_vjp = jax.vjp(
         lambda *args: textbook_batch_norm_relu(*args, pool), y, scale, bias
     )
-    assert_close(out, expected)
-    assert_close((mean, var), (y.mean((1, 2, 3)), y.var((1, 2, 3))))
-    dout = normal(1, *out.shape)
+    # XLA on CPU adds pairs one after the other, which is less exact than its other sums.
+    tolerance = 2e-4 if platform == "gpu" else 2e-5
+    assert_close(out, expected, tolerance)
+    assert_close((mean, var), (y.mean((1, 2, 3)), y.var((1, 2, 3))), tolerance)
     # Of the channel with scale 0 every window is a draw: which corner counts is a convention.
-    got, want = vjp((dout, mean * 0, var * 0)), expected_vjp(dout)
-    assert_close((got[0][:3], got[1][:3], got[2]), (want[0][:3], want[1][:3], want[2]))
+    want = expected_vjp(dout)
+    got_3, want_3 = ((x[0][:3], x[1][:3], x[2]) for x in (got, want))
+    assert_close(got_3, want_3, tolerance)
     assert all(bool(jnp.isfinite(x).all()) for x in got)
+
+
+@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
+def test_batch_norm_relu_of_each_type(dtype, platform):
+    """Statistics and parameters are float32 also where the activations are bfloat16."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    with jax.enable_x64(dtype == jnp.float64):
+        rng = np.random.default_rng(0)
+        y, dout = (
+            jnp.asarray(rng.normal(size=shape), jnp.bfloat16).astype(wide)
+            for shape in ((4, 6, 8, 5), (4, 3, 4, 5))
+        )
+        scale, bias = jnp.asarray(rng.normal(size=(2, 4)), wide)
+        with backend_forms.of(platform):
+            (out, mean, var), vjp = jax.vjp(
+                lambda *args: layers.batch_norm_relu(*args, True), y.astype(dtype), scale, bias
+            )
+            got = vjp((dout.astype(dtype), mean * 0, var * 0))
+        types = [x.dtype for x in (out, got[0], mean, var, *got[1:])]
+        assert types == [dtype] * 2 + [wide] * 4
+        expected, expected_vjp = jax.vjp(
+            lambda *args: textbook_batch_norm_relu(*args, True), y, scale, bias
+        )
+        # Values that bfloat16 holds twice are a draw in a window; of these there is none.
+        tolerance = 1e-12 if dtype == jnp.float64 else 2**-7
+        assert_close(out.astype(wide), expected, tolerance)
+        got = [x.astype(wide) for x in got]
+        assert_close(got, expected_vjp(dout), tolerance)
 
 
 def test_a_constant_channel_has_no_negative_variance():
