@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from mnist_flax import architecture
 from mnist_flax.errors import UserError
@@ -28,6 +28,7 @@ DTYPES = ("float32", "bfloat16")
 _BOUND = r"(-?\d+%?)?"
 _SLICE = rf"(train|test)(\[{_BOUND}:{_BOUND}\])?"
 _COUNTER = itertools.count()
+_MAX_BYTES = 2**20
 _SPLIT = re.compile(rf"{_SLICE}(\+{_SLICE})*")
 
 
@@ -150,6 +151,8 @@ def load(path: str | Path) -> ConfigDict:
         validate(config)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # Of values that a config cannot hold, such as itself.
+        raise UserError(f"{path}: {_describe(error)}") from None
     with config.ignore_type():
         config.update_from_flattened_dict(
             {key: rule.kind(flatten(config)[key]) for key, rule in RULES.items()}
@@ -270,12 +273,15 @@ def _run_config_file(path: Path) -> Any:
       UserError: the file cannot be read, or it or get_config() raised an error.
     """
     try:
-        source = path.read_bytes()
+        with path.open("rb") as file:
+            source = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"the config file {path} does not exist") from None
     except OSError as error:
         raise UserError(f"the config file {path} cannot be read: {error.strerror}") from None
     # Compiled here, not imported: an import would leave a __pycache__ beside the user's file.
+    if len(source) > _MAX_BYTES:
+        raise UserError(f"the config file {path} is larger than {_MAX_BYTES:,} bytes")
     # A config file may load another one: each has a name of its own.
     module = ModuleType(f"mnist_flax_config_file_{next(_COUNTER)}")
     module.__file__ = str(path)
@@ -285,16 +291,18 @@ def _run_config_file(path: Path) -> Any:
         exec(compile(source, str(path), "exec"), module.__dict__)
         if not callable(getattr(module, "get_config", None)):
             raise UserError(f"the config file {path} does not define get_config()")
-        return module.get_config()
-    except UserError:
+        config = module.get_config()
+        # A frozen one cannot take the values of a command line.
+        return ConfigDict(config) if isinstance(config, FrozenConfigDict) else config
+    except (UserError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit, too: a config file ends no command.
         raise UserError(f"{path}{_line(path, error)}: {_describe(error)}") from error
     finally:
         del sys.modules[module.__name__]
 
 
-def _line(path: Path, error: Exception) -> str:
+def _line(path: Path, error: BaseException) -> str:
     """Names the innermost line of a file that an error came from: ', line 7', or ''."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f", line {error.lineno}"
@@ -303,9 +311,12 @@ def _line(path: Path, error: Exception) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """Describes an error in one line: 'ValueError: message'."""
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    try:
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # An error of the user's own may not know how to describe itself.
+        message = ""
     cause = error.args[0] if error.args else None
     if isinstance(error, AttributeError) and isinstance(cause, KeyError):
         # A locked config shows all of its fields before it says which may be meant.

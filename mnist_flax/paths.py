@@ -29,7 +29,7 @@ def local_path(name: str, text: str) -> Path:
         raise UserError(f"{name} is empty; name a path, or leave it out")
     if "\0" in text:
         raise UserError(f"{name} holds a NUL character; name another path")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
         raise UserError(f"{name}={text} is an address; name a local path")
     try:
         return Path(text).expanduser()
@@ -43,7 +43,7 @@ def home_folder(*parts: str) -> Path:
     A container may run as a user whom the system does not know, without HOME.
     """
     home = os.path.expanduser("~")
-    if home == "~" or not os.path.isabs(home):
+    if not os.path.isabs(home):
         return Path(tempfile.gettempdir(), f"mnist_flax-{os.getuid()}", *parts)
     return Path(home, *parts)
 

@@ -251,6 +251,9 @@ def test_a_config_file_with_a_dataclass_and_postponed_annotations(tmp_path: Path
         ),
         ("import no_such_module", ", line 3: ModuleNotFoundError: "),
         ("raise ValueError('two\\nlines')", ", line 3: ValueError: two lines"),
+        ("import sys; sys.exit(0)", ", line 3: SystemExit: 0"),
+        ("raise GeneratorExit", ", line 3: GeneratorExit"),
+        ("#" * 2**20, " is larger than 1,048,576 bytes"),
         ("def config():\n    pass", " does not define get_config()"),
         ("get_config = 3", " does not define get_config()"),
         ("def get_config():\n    pass", "get_config() returned a NoneType; it must return "),
@@ -284,3 +287,15 @@ def test_config_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "image.py").write_bytes(b"\x89PNG\x00\xff")
     with pytest.raises(UserError, match=r"image\.py"):
         config_lib.load(tmp_path / "image.py")
+
+
+def test_a_frozen_config_takes_values_of_a_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from ml_collections import FrozenConfigDict\n"
+        "from mnist_flax import config as config_lib\n"
+        "def get_config():\n"
+        "    return FrozenConfigDict(config_lib.load(config_lib.default_path()))\n"
+    )
+    config = config_lib.load(path)
+    assert config_lib.override(config, {"seed": "3"}).seed == 3

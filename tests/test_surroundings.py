@@ -170,12 +170,14 @@ figure.dpi: 3
 savefig.format: svg
 this line is none
 """
+UNREADABLE = b"font.size: 5 # \xff"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_strange_settings_and_names(here: Path, command: str) -> None:
     """A terminal of ASCII, a notebook's Matplotlib, JAX set up otherwise, an odd folder."""
-    (here / "matplotlibrc").write_text(MATPLOTLIBRC)
+    rc = UNREADABLE if command == "report" else MATPLOTLIBRC.encode()
+    (here / "matplotlibrc").write_bytes(rc)
     new = os.fsdecode(b"new [a-z] \\ 100% \xc3\xa9\xff")
     result = run(
         command,
@@ -190,6 +192,13 @@ def test_strange_settings_and_names(here: Path, command: str) -> None:
         JAX_DISABLE_JIT="1",
         JAX_NUMPY_DTYPE_PROMOTION="strict",
         JAX_NUMPY_RANK_PROMOTION="raise",
+        JAX_RANDOM_SEED_OFFSET="1",
+        JAX_TRANSFER_GUARD="disallow",
+        FLAX_PROFILE="banana",
+        FLAX_FIX_RNG_SEPARATOR="1",
+        TQDM_MININTERVAL="abc",
+        PYTHONWARNINGS="error::UserWarning",
+        JAX_COMPILATION_CACHE_DIR="/proc/none",
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""

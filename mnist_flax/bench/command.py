@@ -135,7 +135,7 @@ def measure(
     from mnist_flax.bench import measurements
     from mnist_flax.cli import jax_setup
 
-    measured["device_seconds"] = _seconds(jax.devices)
+    measured["device_seconds"] = _seconds(jax_setup.start_devices)
     device = jax.devices()[0]
     measured |= {
         "mnist_flax_version": mnist_flax.__version__,

@@ -12,6 +12,8 @@ from mnist_flax.errors import TrainingError, UserError, WriteError, discard, one
 
 # A full disk, a quota, a limit on a file's size.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# A terminal that is gone, a stream that cannot be written.
+_NO_STREAM = (errno.EIO, errno.EBADF)
 
 
 def run(
@@ -51,7 +53,8 @@ def run(
         discard(sys.stdout)
         return 1
     except OSError as error:
-        if not isinstance(error, WriteError) and error.errno not in _NO_SPACE:
+        of_stdout = error.filename is None and error.errno in _NO_STREAM
+        if not isinstance(error, WriteError) and not of_stdout and error.errno not in _NO_SPACE:
             raise
         if error.filename is None:
             # What stdout could not write would fail once more when the process ends.
@@ -66,6 +69,7 @@ def entry(main: Callable[[Sequence[str]], int]) -> NoReturn:
       main: a command's own `main`, which gets the command line without the program's name.
     """
     surroundings.prepare_streams()
+    surroundings.forget_settings()
     surroundings.whole_process = not surroundings.is_hosted()
     status = main(sys.argv[1:])
     if status and surroundings.whole_process:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,36 @@ from mnist_flax.errors import UserError
 from mnist_flax.ops import jax_settings
 
 _show = warnings.showwarning
-# What JAX says of an entry that was cut off, when a kill came while it was written.
-_UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '([\w.-]+)'")
+# What JAX says of an entry that was cut off, when a kill came while it was written; and of one
+# that it could not write, which does not matter.
+_OF_THE_CACHE = re.compile(
+    r"Error (?:reading|writing) persistent compilation cache entry for '([\w.-]+)'"
+)
 
 
 def prepare() -> None:
     """Pins JAX's settings, starts its devices and turns on its compilation cache.
 
     The folder of the cache is what the environment variable JAX_COMPILATION_CACHE_DIR says,
-    else mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. A folder that cannot be used is no
-    error. An entry that cannot be read is replaced: JAX alone would keep it, and warn at every
-    start.
+    else mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. Without a folder that can be used there
+    is no cache. An entry that cannot be read is replaced: JAX alone would keep it, and warn at
+    every start.
+
+    Raises:
+      UserError: see `start_devices`.
+    """
+    start_devices()
+    folder = _cache_folder(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
+    jax.config.update("jax_compilation_cache_dir", folder and str(folder))
+    # By default JAX keeps nothing that takes less than a second to compile.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    # Also where the user has warnings raised as errors.
+    warnings.filterwarnings("always", message="Error (reading|writing) persistent compilation")
+    warnings.showwarning = _remove_or_show
+
+
+def start_devices() -> None:
+    """Pins JAX's settings and starts its devices.
 
     Raises:
       UserError: JAX finds no device, or not the one that JAX_PLATFORMS asks for.
@@ -39,12 +59,25 @@ def prepare() -> None:
             f"JAX cannot start a device (JAX_PLATFORMS={asked!r}): {reason}; unset "
             "JAX_PLATFORMS, or install what the device needs, such as pip install '.[cuda]'"
         ) from None
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        root = os.environ.get("XDG_CACHE_HOME") or paths.home_folder(".cache")
-        jax.config.update("jax_compilation_cache_dir", str(Path(root, "mnist_flax", "xla")))
-    # By default JAX keeps nothing that takes less than a second to compile.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    warnings.showwarning = _remove_or_show
+
+
+def _cache_folder(asked: str | None) -> Path | None:
+    """Chooses the folder of the cache, and makes it; None if it cannot be used."""
+    try:
+        if asked is not None:
+            folder = Path(asked).expanduser()
+        else:
+            # By the rule of XDG a relative path counts for nothing.
+            root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+            root = root if root.is_absolute() else paths.home_folder(".cache")
+            folder = root / "mnist_flax" / "xla"
+        str(folder).encode()  # C++ takes UTF-8 only.
+        folder.mkdir(parents=True, exist_ok=True)
+        os.listdir(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError, UnicodeEncodeError):
+        return None
 
 
 def _remove_or_show(message: Warning | str, *args: Any, **kwargs: Any) -> None:
@@ -53,15 +86,15 @@ def _remove_or_show(message: Warning | str, *args: Any, **kwargs: Any) -> None:
 
 
 def _remove_unreadable(message: str) -> bool:
-    """Removes the cache entries that a warning of JAX names as unreadable.
+    """Removes the cache entries that a warning of JAX is about.
 
     Returns:
-      Whether it was such a warning.
+      Whether it was a warning about the cache.
     """
-    found = _UNREADABLE.match(message)
+    found = _OF_THE_CACHE.match(message)
     if found:
         folder = Path(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
-        for path in folder.glob(f"{found[1]}-*"):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for path in folder.glob(f"{found[1]}-*"):
                 path.unlink()
     return found is not None

@@ -10,16 +10,34 @@ import sys
 import threading
 from typing import Any
 
+_PINNED_VARIABLES = frozenset(
+    {
+        *("JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL", "JAX_THREEFRY_PARTITIONABLE"),
+        *("JAX_DISABLE_JIT", "JAX_NUMPY_DTYPE_PROMOTION", "JAX_RANDOM_SEED_OFFSET"),
+        *("JAX_DEFAULT_DEVICE", "JAX_TRANSFER_GUARD", "JAX_NO_TRACING", "JAX_NO_EXECUTION"),
+        *("JAX_RAISE_PERSISTENT_CACHE_ERRORS", "FLAX_FIX_RNG_SEPARATOR", "FLAX_PROFILE"),
+    }
+)
+
 # Whether this process is here for one command alone; `exit_status.entry` sets it.
 whole_process = False
 
 
 def is_hosted() -> bool:
-    """Says whether IPython, a debugger, a profiler or coverage watches this process."""
+    """Says whether this process is another program's, or one watches it.
+
+    Such as IPython, a debugger, a profiler or coverage.
+    """
     ipython: Any = sys.modules.get("IPython")
     coverage: Any = sys.modules.get("coverage")
+    main: Any = sys.modules["__main__"]
+    started = getattr(getattr(main, "__spec__", None), "name", "").partition(".")[0]
     return (
-        threading.current_thread() is not threading.main_thread()
+        # Another program may run the module of a command, too.
+        started != "mnist_flax"
+        or sys.flags.interactive != 0
+        or "PYTHONINSPECT" in os.environ
+        or threading.current_thread() is not threading.main_thread()
         or sys.gettrace() is not None
         or sys.getprofile() is not None
         or _has_monitoring_tool()
@@ -35,6 +53,18 @@ def _has_monitoring_tool() -> bool:
         return False
     tools = (monitoring.DEBUGGER_ID, monitoring.COVERAGE_ID, monitoring.PROFILER_ID)
     return any(monitoring.get_tool(tool) is not None for tool in tools)
+
+
+def forget_settings() -> None:
+    """Removes environment variables that set libraries up as no command can use them.
+
+    JAX, Flax and tqdm read them when they are imported, and raise for a value that they do not
+    know. What they set of JAX and Flax is pinned in any case; see `ops.jax_settings`.
+    """
+    for name in list(os.environ):
+        of_tqdm = name.startswith("TQDM_") and name != "TQDM_DISABLE"
+        if name in _PINNED_VARIABLES or of_tqdm:
+            del os.environ[name]
 
 
 def prepare_streams() -> None:

@@ -76,8 +76,8 @@ def _data_root(data_dir: str | os.PathLike[str] | None) -> Path:
         paths.local_path("data_dir", root) if root else paths.home_folder("tensorflow_datasets")
     )
     try:
-        os.fsencode(folder).decode()
-    except UnicodeDecodeError:
+        str(folder).encode()
+    except UnicodeEncodeError:
         raise UserError(f"data_dir: the name of {folder} is not UTF-8; {_CHOOSE}") from None
     return folder
 

@@ -107,7 +107,7 @@ def _open(page: Path) -> None:
     headless = sys.platform != "darwin" and not any(map(os.environ.get, displays))
     if headless or os.environ.get("CI"):
         return
-    with contextlib.suppress(webbrowser.Error, OSError):
+    with contextlib.suppress(Exception):  # Whatever the user has set in BROWSER.
         webbrowser.open(page.resolve().as_uri())
 
 

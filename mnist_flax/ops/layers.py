@@ -10,10 +10,11 @@ backward: inside a loop XLA's own gradients are slower there by a factor of 8 to
 (benchmarks/gradients.py), and an epoch is such a loop. docs/SPEED.md has the measurements on
 CPU, docs/ACCELERATORS.md the compilers' estimates for GPU and TPU.
 
-`plain.Net` is the same network in stock Linen; `python -m mnist_flax.bench --compare plain` times
-both. In one try on a busy CPU a step in a loop took 56 ms with these layers and 1,589 ms with
-stock Linen; alone 64 ms and 139 ms. Two results differ: the running variance here is unbiased,
-as in PyTorch, and dropout takes its random bits from a hash of the key and the position.
+`plain.Net` is the same network in stock Linen; `python -m mnist_flax.bench --compare plain`
+times both. In one try on a busy CPU a step in a loop took 56 ms with these layers and 1,589 ms
+with stock Linen; alone 64 ms and 139 ms. Two results differ: the running variance here is
+unbiased, as in PyTorch, and dropout takes its random bits from a hash of the key and the
+position.
 
 Each operation computes what its textbook form computes, to rounding; tests/ops/test_layers.py
 compares both forms of it.

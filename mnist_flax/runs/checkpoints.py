@@ -12,6 +12,7 @@ seed in the config and the number of an epoch make every random number of that e
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -112,6 +113,10 @@ def epochs(workdir: Path) -> list[int]:
         paths = list((workdir / FOLDER).iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise UserError(
+            f"the checkpoints in {workdir} cannot be read ({error.strerror}); use another run"
+        ) from None
     return sorted(int(path.name) for path in paths if path.name.isdecimal())
 
 
@@ -130,6 +135,17 @@ def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
         would have trained its epochs differently. The message names every difference.
     """
     path = workdir / FOLDER / str(epoch)
+    try:
+        os.listdir(path)
+        with paths.safe_alias(path.parent):
+            pass
+    except OSError as error:
+        if error.errno == errno.ENOTDIR:
+            raise DamagedError("it is not a folder") from None
+        raise UserError(
+            f"the checkpoint {path} cannot be read ({error.strerror}); mend that, or use "
+            "another run"
+        ) from None
     _check_sums(path)
     try:
         with paths.safe_alias(path.parent) as folder:
@@ -186,11 +202,16 @@ def remove(workdir: Path) -> None:
     gone = workdir / _REMOVED
     try:
         shutil.rmtree(gone, ignore_errors=True)
-        if folder.exists():
+        if folder.is_symlink():
+            # They are on another disk, and so will be those to come: the link stays.
+            for path in folder.iterdir():
+                shutil.rmtree(path)
+        elif folder.exists():
             folder.rename(gone)
             shutil.rmtree(gone)
     except OSError as error:
-        raise WriteError(error.errno, error.strerror, str(folder)) from error
+        reason = error.strerror or str(error)
+        raise WriteError(error.errno, reason, str(folder)) from error
 
 
 def remove_unfinished(workdir: Path) -> None:

@@ -1,5 +1,6 @@
 """Draws curves.png at the end of a run."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,5 +39,6 @@ def not_drawn(what: str, workdir: Path, error: Exception) -> str:
     """Makes the warning for a picture of a finished run that could not be drawn."""
     return (
         f"{what} could not be drawn ({type(error).__name__}: {error}); everything else of the "
-        f"run is on disk, and python -m mnist_flax.main --workdir {workdir} --resume draws it"
+        f"run is on disk; python -m mnist_flax.report --workdir {shlex.quote(str(workdir))} "
+        "draws its pictures"
     )

@@ -44,11 +44,11 @@ class Terminal:
     @contextlib.contextmanager
     def bar(self, epoch: int) -> Iterator[Progress]:
         """Shows the progress bar of an epoch, from 1; yields what moves it."""
-        print(f"Epoch {epoch}", flush=True)
+        say(f"Epoch {epoch}")
         # By itself tqdm shows nothing on a terminal that says its size is 0, as some do.
         columns, lines = shutil.get_terminal_size()
         with tqdm(
-            desc="Train", total=self._steps, file=sys.stdout, ncols=columns, nrows=lines
+            desc="Train", total=self._steps, file=_Stdout(), ncols=columns, nrows=lines
         ) as bar:
 
             def update(steps_done: int, loss: float, accuracy: float) -> None:
@@ -82,14 +82,24 @@ class Terminal:
         say(f"Results: {self._workdir} ({results})", _verdict(summary))
 
 
-def say(*lines: str) -> None:
-    """Prints lines; where stdout is a full disk, a run continues without them.
+class _Stdout:
+    """Writes to stdout for tqdm, as `say` does."""
+
+    def write(self, text: str) -> None:
+        say(text, end="")
+
+    def flush(self) -> None:
+        """Does nothing: `say` has flushed."""
+
+
+def say(*lines: str, end: str = "\n") -> None:
+    """Prints lines; where stdout is a full disk or a closed terminal, a run continues.
 
     Raises:
       BrokenPipeError: the reader of the output is gone, as with `| head`.
     """
     try:
-        print(*lines, sep="\n", flush=True)
+        print(*lines, sep="\n", end=end, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from mnist_flax import paths
 from mnist_flax.errors import UserError
 
 # The folder of the checkpoints in a workdir; see `checkpoints`.
@@ -46,8 +47,12 @@ def hold(workdir: str | Path | None, may_hold_a_run: bool, prefix: str = "") -> 
       UserError: the folder cannot be made or written, another process runs in it, or it
         holds a run and may not.
     """
-    new = workdir is None or not os.path.lexists(workdir)
-    workdir = make_fresh(Path("runs"), prefix) if workdir is None else Path(workdir)
+    wanted = Path("runs", "new") if workdir is None else Path(workdir)
+    made = [path for path in (wanted, *wanted.parents) if not os.path.lexists(path)]
+    if workdir is None:
+        workdir = make_fresh(Path("runs"), prefix)
+        made[:1] = [workdir]
+    workdir = Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = _lock(workdir / _LOCK)
@@ -57,6 +62,7 @@ def hold(workdir: str | Path | None, may_hold_a_run: bool, prefix: str = "") -> 
             "choose another --workdir"
         ) from None
     except OSError as error:
+        _remove_empty(made)
         raise _cannot_be_written(workdir, error) from None
     try:
         _check(workdir, may_hold_a_run)
@@ -68,10 +74,15 @@ def hold(workdir: str | Path | None, may_hold_a_run: bool, prefix: str = "") -> 
         # Before the lock is released: after that the file may be another process's.
         with contextlib.suppress(OSError):
             (workdir / _LOCK).unlink()
-        if new:
-            with contextlib.suppress(OSError):  # Not empty: something was worth writing.
-                workdir.rmdir()
+        _remove_empty(made)
         os.close(lock)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Removes folders, the innermost first, until one holds something worth keeping."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def epochs_on_record(workdir: Path) -> int:
@@ -148,6 +159,19 @@ def _lock(path: Path) -> int:
 
 
 def _check(workdir: Path, may_hold_a_run: bool) -> None:
+    """Raises UserError unless a run can be written in a folder, and may be."""
+    try:
+        # Orbax will need it if the folder's name is an odd one.
+        with paths.safe_alias(workdir):
+            pass
+    except OSError as error:
+        raise _cannot_be_written(workdir, error) from None
+    for name in (*TRAINING_FILES, CHECKPOINTS):
+        path = workdir / name
+        if os.path.lexists(path) and path.is_dir() != (name == CHECKPOINTS):
+            raise UserError(
+                f"{path} is in the way of a run; move it, or choose another --workdir"
+            )
     for folder in filter(Path.exists, (workdir, workdir / CHECKPOINTS)):
         try:
             with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:

@@ -27,6 +27,7 @@ input, 130 for Ctrl-C, 143 for SIGTERM.
 import argparse
 import itertools
 import re
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -201,7 +202,7 @@ def _finish(workdir: Path, groups: dict[str, list[dict[str, Any]]], target: floa
     except Exception as error:  # Whatever Matplotlib and the disk happen to raise.
         errors.warn(
             f"{PICTURE} could not be drawn ({type(error).__name__}: {error}); the lines are on "
-            f"disk, and the same command with --workdir {workdir} draws it"
+            f"disk, and the same command with --workdir {shlex.quote(str(workdir))} draws it"
         )
     lines = [line for group in groups.values() for line in group]
     diverged = [line for line in lines if line["diverged_at"] is not None]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +83,7 @@ def load(workdir: str | Path, data_dir: str | Path | None = None) -> Trained:
     if saved is None:
         raise UserError(
             f"the run in {workdir} has no checkpoint yet; resume it with "
-            f"python -m mnist_flax.main --workdir {workdir} --resume"
+            f"python -m mnist_flax.main --workdir {shlex.quote(str(workdir))} --resume"
         )
     epoch = saved.history[-1]["epoch"]
     finished = epoch == config.num_epochs

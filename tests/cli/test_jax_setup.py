@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from mnist_flax.cli import jax_setup
+from mnist_flax.ops import jax_settings
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,7 @@ def test_a_user_without_a_home(monkeypatch, tmp_path):
 PROGRAM = """
 import jax, jax.numpy as jnp
 from mnist_flax.cli import jax_setup
+from mnist_flax.ops import jax_settings
 jax_setup.prepare()
 jax.jit(lambda x: jnp.sin(x) + 12.5)(jnp.ones(3))
 """
@@ -76,3 +78,31 @@ def test_a_folder_chosen_for_jax_stays(tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     jax_setup.prepare()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["/proc/none", "\udcff", "/dev/null/x"])
+def test_a_cache_that_cannot_be_used_is_none(monkeypatch, tmp_path, folder):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / folder))
+    jax_setup.prepare()
+    assert jax.config.jax_compilation_cache_dir is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_relative_cache_counts_for_nothing(monkeypatch, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    jax_setup.prepare()
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "home/.cache/mnist_flax/xla")
+    assert not (tmp_path / "here").exists()
+
+
+def test_settings_come_back(monkeypatch):
+    jax.config.update("jax_enable_x64", True)
+    try:
+        with jax_settings.pinned():
+            assert not jax.config.jax_enable_x64
+        assert jax.config.jax_enable_x64
+    finally:
+        jax.config.update("jax_enable_x64", False)

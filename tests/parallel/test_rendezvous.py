@@ -90,7 +90,7 @@ def test_something_else_is_there(port, answer):
         thread.start()
         (told,) = answers(port, (1, 2))
         thread.join()
-    assert "no process 0 that waits for others" in told
+    assert "is not a process 0 that waits for others" in told
 
 
 def test_strangers_are_passed_over(port, monkeypatch):

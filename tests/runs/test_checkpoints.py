@@ -368,3 +368,25 @@ def test_an_error_of_the_program_stays_one(tmp_path, config):
         checkpoints.save(tmp_path, config, {"a": np.array([object()])}, [record(1, 0.7)])
     assert not isinstance(error.value, OSError)
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_checkpoints_on_another_disk_are_removed_and_the_link_stays(tmp_path):
+    (tmp_path / "disk" / "3").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "disk")
+    checkpoints.remove(tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints").is_symlink()
+    assert not list((tmp_path / "disk").iterdir())
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)") as error:
+        checkpoints.load(tmp_path, 1, None, None)
+    assert "damaged" not in str(error.value)
+    assert "--overwrite" not in str(error.value)

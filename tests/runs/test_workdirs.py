@@ -39,8 +39,7 @@ def test_a_new_one_is_removed_if_nothing_came_of_it(
     for workdir in ("new", None, "mine"):
         with pytest.raises(UserError), workdirs.hold(workdir, may_hold_a_run=False):
             raise UserError("bad data")
-    assert {path.name for path in tmp_path.iterdir()} == {"mine", "runs"}
-    assert not list((tmp_path / "runs").iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
 
 
 def test_two_new_ones_at_once_get_names_of_their_own(
@@ -80,7 +79,7 @@ def test_stale_files_are_those_of_a_run_and_no_others(tmp_path: Path) -> None:
     "name", ["metrics.jsonl", "events.out.tfevents.1.host.2", "checkpoints"]
 )
 def test_one_that_holds_a_run_is_refused_unless_it_may(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
+    (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).touch()
     (tmp_path / "notes.txt").write_text("mine")
     before = content(tmp_path)
     with (
@@ -212,3 +211,22 @@ def test_a_file_that_never_looks_the_same_twice(
     monkeypatch.setattr(os.path, "samestat", lambda *both: False)
     with workdirs.hold(tmp_path, may_hold_a_run=True) as workdir:
         assert workdir == tmp_path
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "curves.png", "checkpoints"])
+def test_what_is_in_the_way_of_a_run(tmp_path: Path, name: str) -> None:
+    """A folder in place of a file, or a link to nothing in place of the checkpoints."""
+    path = tmp_path / name
+    path.symlink_to(tmp_path / "nowhere") if name == "checkpoints" else path.mkdir()
+    with (
+        pytest.raises(UserError, match=f"{name} is in the way of a run"),
+        workdirs.hold(tmp_path, may_hold_a_run=True),
+    ):
+        pass
+
+
+def test_the_parents_that_were_made_are_removed_too(tmp_path: Path) -> None:
+    workdir = tmp_path / "a" / "b" / "c"
+    with pytest.raises(UserError), workdirs.hold(workdir, may_hold_a_run=False):
+        raise UserError("bad data")
+    assert not list(tmp_path.iterdir())

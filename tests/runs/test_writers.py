@@ -1,7 +1,9 @@
 """What a run writes and prints: metrics, terminal, TensorBoard, curves, summary."""
 
+import errno
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -282,7 +284,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_warning(
     ]
     for line in warnings:
         assert "(RuntimeError: latex could not be found and more)" in line
-        assert line.endswith(f"--workdir {tmp_path} --resume draws it")
+        assert f"python -m mnist_flax.report --workdir {tmp_path} draws" in line
 
 
 def test_a_new_run_replaces_the_old_one_and_nothing_else(
@@ -296,3 +298,32 @@ def test_a_new_run_replaces_the_old_one_and_nothing_else(
     (events,) = tmp_path.glob("events.out.tfevents.*")
     after = {path.name for path in tmp_path.iterdir()}
     assert after == {"notes.txt", "other", "config.json", "metrics.jsonl", events.name}
+
+
+def test_a_terminal_that_is_closed_costs_a_warning(
+    tmp_path: Path,
+    config: ConfigDict,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Gone(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    run = begin_run(tmp_path, config)
+    monkeypatch.setattr(run, "_watched", True)
+    monkeypatch.setattr(sys, "stdout", Gone())
+    with run.progress(1) as progress:
+        assert progress is not None
+        progress(469, 0.0033, 0.9921)
+    run.save(None, make_record(1, 0.9949))
+    finish_run(run)
+    assert (tmp_path / "summary.json").exists()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert set(lines) == {
+        "warning: stdout cannot be written (Input/output error); the run continues"
+    }
