@@ -107,16 +107,14 @@ def test_compiled_programs_are_kept(finished):
 
 def test_ctrl_c_keeps_the_epochs_done(data_dir, tmp_path):
     overrides = ["--config.train_split=train[:2560]", "--config.num_epochs=1000"]
-    command = [sys.executable, "-m", "mnist_flax.main", "--workdir", str(tmp_path), *overrides]
+    # A shell starts what it runs in the background with SIGINT ignored.
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'mnist_flax.main', *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", code, "--workdir", str(tmp_path), *overrides]
     pipe = subprocess.PIPE
-
-    def answer_ctrl_c():
-        # A shell starts what it runs in the background with SIGINT ignored.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    with subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=answer_ctrl_c
-    ) as p:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as p:
         # Each line is printed once the epoch is on record; the next epoch is under way.
         next(line for line in p.stdout if line.startswith("Epoch 2"))
         p.send_signal(signal.SIGINT)

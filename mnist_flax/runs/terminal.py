@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from mnist_flax import errors, metrics
 
 # Is told, several times an epoch: the steps done, the loss of the last of them, and the share
@@ -44,6 +42,9 @@ class Terminal:
     @contextlib.contextmanager
     def bar(self, epoch: int) -> Iterator[Progress]:
         """Shows the progress bar of an epoch, from 1; yields what moves it."""
+        # Here, since it reads its settings from the environment as it is imported.
+        from tqdm import tqdm
+
         say(f"Epoch {epoch}")
         # By itself tqdm shows nothing on a terminal that says its size is 0, as some do.
         columns, lines = shutil.get_terminal_size()
