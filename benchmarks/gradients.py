@@ -1,4 +1,4 @@
-"""Times convolutions with their gradients: XLA's own and layers.conv, alone and in a loop.
+"""Times convolutions with their gradients: XLA's own and convolution.conv, alone and in a loop.
 
     python benchmarks/gradients.py
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 from jax import lax
 
-from mnist_flax.ops import compiler_options, layers
+from mnist_flax.ops import compiler_options, convolution
 
 BATCH, STEPS, ROUNDS = 128, 5, 7
 # Name, height and width of the image, input channels, features, height and width of the kernel.
@@ -79,7 +79,7 @@ def main() -> None:
         # Each in its own layout; XLA's compiled with JAX's default options, ours as in a run.
         cases: tuple[tuple[Conv, jax.Array, compiler_options.Options], ...] = (
             (xla_conv, x, {}),
-            (layers.conv, x.transpose(3, 1, 2, 0), compiler_options.for_loops()),
+            (convolution.conv, x.transpose(3, 1, 2, 0), compiler_options.for_loops()),
         )
         times = [
             milliseconds(conv, images, kernel, loop, options)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from mnist_flax import architecture as architecture_lib
-from mnist_flax.ops import layers
+from mnist_flax.ops import convolution, layers
 
 
 def torch_uniform(fan_in: int) -> Callable[..., jax.Array]:
@@ -53,7 +53,7 @@ class Conv(nn.Module):
         init = torch_uniform(shape[0] * shape[1] * shape[2])
         kernel = self.param("kernel", init, shape)
         bias = self.param("bias", init, (self.features,))
-        return layers.conv(x, kernel), bias
+        return convolution.conv(x, kernel), bias
 
 
 class BatchNormRelu(nn.Module):

@@ -1,7 +1,7 @@
-"""What XLA is asked for on CPU. docs/SPEED.md has the measurements.
+"""Chooses the options of XLA on CPU. docs/SPEED.md has the measurements.
 
-These options are XLA's, not JAX's, and may go as they came: one that this version does not know
-is left out. A GPU or TPU takes none of them.
+XLA may drop such an option in any version; one that this version does not know is left out. A
+GPU or a TPU gets none.
 """
 
 import functools
@@ -10,20 +10,20 @@ import jax
 
 Options = dict[str, str | bool]
 
-# Matrix products by Eigen, sums by YNNPACK: the products of a convolution's kernel gradient,
-# long sums with few results, take YNNPACK twice as long, and it would take both by default.
+# Matrix products by Eigen, sums by YNNPACK. By default YNNPACK computes both; for products of
+# kernel gradients, long sums with few results, it takes twice as long.
 _FAST: Options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 # Half the time to compile.
 _SOON: Options = {"xla_backend_optimization_level": "1", "xla_cpu_use_fusion_emitters": False}
 
 
 def for_loops() -> Options:
-    """For a program in which a run spends its time."""
+    """Returns the options for a program in which a run spends its time."""
     return _known(_FAST)
 
 
 def for_once() -> Options:
-    """For a program that runs once, or once an epoch: compiling is most of what it costs."""
+    """Returns the options for a program that runs once an epoch or less: it compiles soon."""
     return _known(_FAST) | _known(_SOON)
 
 

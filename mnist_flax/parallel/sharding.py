@@ -1,13 +1,13 @@
-"""Many devices: each batch is shared out among them; all else is on each.
+"""Shares each batch among the devices; every device holds everything else whole.
 
-Also the splits: all of MNIST is 55 MB, and a device has gigabytes. So every device has the
-images that it needs, whichever they are, and none is sent.
+That includes the splits: MNIST takes 55 MB, and a device has gigabytes. So each device has
+every image that it may need, and no image is sent.
 
-The network and the training step are written as for one device. Compiled for arrays that lie on
-several, XLA adds up what has to be added up: batch norm sees the whole batch, and the gradients
-are the whole batch's. Two places know that there may be several devices, as XLA alone would
+The network and the training step are written as for one device. When the arrays lie on several
+devices, XLA inserts the sums across devices: batch norm sees the whole batch, and the gradients
+are those of the whole batch. Two functions know of several devices, because XLA alone would
 send far more than is needed: `sum_over_batch` and `take`. On one device the compiled programs
-are those without either.
+are unchanged.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ AXIS = "batch"
 
 @struct.dataclass
 class DeviceSplit:
-    """A split, whole on every device.
+    """A split that every device holds whole.
 
     Attributes:
       images: uint8[M,28,28].
@@ -40,12 +40,12 @@ class DeviceSplit:
 
     @property
     def size(self) -> int:
-        """Number of images."""
+        """Returns the number of images."""
         return len(self.labels)
 
     @property
     def mesh(self) -> Mesh:
-        """The devices."""
+        """Returns the devices that hold it."""
         sharding = self.images.sharding
         assert isinstance(sharding, NamedSharding)
         assert isinstance(sharding.mesh, Mesh)
@@ -53,29 +53,29 @@ class DeviceSplit:
 
 
 def make_mesh() -> Mesh:
-    """All devices of all processes, in a row."""
+    """Makes a mesh of all devices of all processes, in a row."""
     # Flax's Linen does not know Explicit axes, which are the default.
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
-    """How an array lies that is whole on every device."""
+    """Returns the sharding of an array that every device holds whole."""
     return NamedSharding(mesh, P())
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Puts arrays, of which every process has the same, on every device.
+    """Puts arrays on every device; every process has the same ones.
 
-    Copies: a program may take them over.
+    It copies them, so that the results may be donated to a program.
     """
 
     def put(x: Any) -> jax.Array:
         if jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key):
             return jax.random.wrap_key_data(put(jax.random.key_data(x)))
         if isinstance(x, np.ndarray):
-            # On a CPU device_put keeps aligned memory of NumPy's, whatever may_alias says.
+            # On a CPU device_put shares aligned memory with NumPy, whatever may_alias says.
             x = x.copy()
-        # Device by device, as device_put would first ask the other processes what they have.
+        # Device by device: device_put onto all would first compare the processes' values.
         parts = [jax.device_put(x, d, may_alias=False) for d in mesh.local_devices]
         return jax.make_array_from_single_device_arrays(np.shape(x), everywhere(mesh), parts)
 
@@ -83,14 +83,14 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def take(split: DeviceSplit, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Takes a batch out of a split; each device takes the images of its own part.
+    """Gathers a batch from a split; each device gathers its own part.
 
     Args:
       split: on every device of the mesh that is set, if one is.
       indices: int[N], N a multiple of the number of devices.
 
     Returns:
-      uint8[N,28,28] and int32[N], shared out.
+      uint8[N,28,28] and int32[N], each device holding its part.
     """
 
     def local(split: DeviceSplit, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -102,10 +102,11 @@ def take(split: DeviceSplit, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def sum_over_batch(f: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
-    """f(*arrays), f being a sum over the batch, which is the last axis of each array.
+    """Computes f(*arrays), where f sums over the batch, the last axis of each array.
 
-    On each device f is given the device's own part of the batch. XLA comes to that by itself
-    unless f reshapes the batch away, as `layers` has to: then it would send whole activations.
+    Each device applies f to its own part of the batch, and the results are added. XLA alone
+    would do the same unless f reshapes the batch axis away, as `layers` has to: then it would
+    send whole activations.
     """
     if num_devices() == 1:
         return f(*arrays)
@@ -118,13 +119,13 @@ def sum_over_batch(f: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array
 
 
 def num_devices() -> int:
-    """Devices of the mesh for which a program is being traced; 1 without a mesh."""
+    """Counts the devices of the mesh for which a program is traced; 1 without a mesh."""
     mesh = jax.sharding.get_abstract_mesh()
     return 1 if mesh.empty else mesh.size
 
 
 def check_divisible(batch_size: int, num_images: int) -> None:
-    """Raises UserError unless each batch of an epoch can be shared out evenly.
+    """Raises UserError unless the devices can share each batch of an epoch evenly.
 
     Args:
       batch_size: config.batch_size.

@@ -8,7 +8,7 @@ import pytest
 from helpers import backend_forms
 from jax import lax
 
-from mnist_flax.ops import layers
+from mnist_flax.ops import convolution, layers
 
 
 def normal(seed, *shape):
@@ -36,7 +36,7 @@ def test_conv_and_its_gradients(size, channels, features, shape, platform):
     kernel = normal(1, size, size, channels, features)
     dy = normal(2, features, *shape, 3)
     with backend_forms.of(platform):
-        actual, actual_vjp = jax.vjp(layers.conv, x, kernel)
+        actual, actual_vjp = jax.vjp(convolution.conv, x, kernel)
         gradients = actual_vjp(dy)
     expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
     assert_close(actual, expected)
@@ -59,7 +59,7 @@ def test_conv_of_each_type(channels, dtype, tolerance, platform):
             for shape in ((channels, 6, 8, 5), (4, 6, 8, 5), (3, 3, channels, 4))
         )
         with backend_forms.of(platform):
-            actual, vjp = jax.vjp(layers.conv, x.astype(dtype), kernel)
+            actual, vjp = jax.vjp(convolution.conv, x.astype(dtype), kernel)
             gradients = vjp(dy.astype(dtype))
         assert [each.dtype for each in (actual, *gradients)] == [dtype, dtype, wide]
         expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
@@ -80,7 +80,7 @@ def test_conv_in_a_loop_of_many_seeds(platform):
 
     expected = jnp.stack([train(textbook_conv, *each) for each in zip(x, kernels, strict=True)])
     with backend_forms.of(platform):
-        actual = jax.jit(jax.vmap(lambda *each: train(layers.conv, *each)))(x, kernels)
+        actual = jax.jit(jax.vmap(lambda *each: train(convolution.conv, *each)))(x, kernels)
     assert_close(actual, expected)
 
 
@@ -90,7 +90,7 @@ def test_conv_in_a_loop_of_many_seeds(platform):
 )
 def test_a_program_holds_the_form_of_its_platform_alone(platform, own, other):
     def gradients(x, kernel):
-        y, vjp = jax.vjp(layers.conv, x, kernel)
+        y, vjp = jax.vjp(convolution.conv, x, kernel)
         return vjp(y)
 
     traced = jax.jit(gradients).trace(normal(0, 3, 6, 6, 5), normal(1, 3, 3, 3, 4))
