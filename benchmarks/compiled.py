@@ -105,7 +105,7 @@ def devices_of(target: str) -> list[Any]:
     kind, _, shape = target.partition(":")
     if kind not in ONE_CHIP:
         raise SystemExit(
-            f"{target} is none of {', '.join([*ONE_CHIP, *GPUS])}, tpu-v5e:2x4, ..."
+            f"unknown target {target}; known: {', '.join([*ONE_CHIP, *GPUS])}, tpu-v5e:2x4, ..."
         )
     if importlib.util.find_spec("libtpu") is None:
         raise SystemExit(INSTALL_TPU.format(jax=jax_version))

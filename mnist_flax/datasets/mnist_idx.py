@@ -4,16 +4,17 @@ The `mnist` of tfds needs TensorFlow for its preparation (gzip, PNG). This build
 `mnist_idx`, so that both fit into one data folder. It stores each image as its 784 raw bytes.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from mnist_flax.datasets import idx
 
+_LOGGER = logging.getLogger(__name__)
 _DESCRIPTION = (
     "The MNIST database of handwritten digits: 28x28 grey images of the digits 0 to 9."
 )
@@ -95,7 +96,7 @@ class MnistIdx(tfds.core.GeneratorBasedBuilder):
 
     # tfds prints these two lines to stdout, the first with sizes that it does not know.
     def _log_download_bytes(self) -> None:
-        logging.info("Preparing %s in %s", self.name, self.data_dir)
+        _LOGGER.info("Preparing %s in %s", self.name, self.data_dir)
 
     def _log_download_done(self) -> None:
-        logging.info("Prepared %s in %s", self.name, self.data_dir)
+        _LOGGER.info("Prepared %s in %s", self.name, self.data_dir)

@@ -162,7 +162,7 @@ def _read_config(workdir: Path) -> ConfigDict:
     """Reads the config that a run was started with.
 
     Raises:
-      UserError: there is none, or it is not valid.
+      UserError: it is missing, or not valid.
     """
     path = workdir / "config.json"
     try:
