@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> None:
     jax_setup.prepare()
     run = loading.choose(args.workdir, args.weights, args.data_dir)
     config = run.config
-    test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
+    test = input_pipeline.load(config.test_split, run.data_dir, config.dataset)
     logits = loading.logits(run, test.images)
     plain = metrics.score(metrics.log_probabilities(logits), test.labels)
     loading.warn_if_not_as_recorded(run, plain)

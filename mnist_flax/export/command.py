@@ -100,7 +100,7 @@ def export(trained: "Trained", format: str, output: str | Path) -> list[str]:
     from mnist_flax.export import reference
 
     config = trained.config
-    split = input_pipeline.load("test", config.data_dir, config.dataset)
+    split = input_pipeline.load("test", trained.data_dir, config.dataset)
     expected = reference.logits(trained, split.images)
     accuracy = float((expected["float32"].argmax(1) == split.labels).mean())
     description = _describe(trained, accuracy)

@@ -59,7 +59,7 @@ def build(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[str, by
       UserError: the data cannot be read, or the network's answers are not finite.
     """
     config = run.config
-    test = input_pipeline.load(config.test_split, config.data_dir, config.dataset)
+    test = input_pipeline.load(config.test_split, run.data_dir, config.dataset)
     answers = metrics.log_probabilities(loading.logits(run, test.images))
     scores = metrics.score(answers, test.labels)
     loading.warn_if_not_as_recorded(run, scores)

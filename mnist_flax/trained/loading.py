@@ -31,6 +31,8 @@ class Trained(NamedTuple):
       epoch: the epoch, from 1, after which they were saved; 0 if it is not known.
       finished: whether that was the run's last epoch.
       history: the lines of metrics.jsonl up to that epoch.
+      data_dir: the folder of the prepared datasets today, for `input_pipeline.load`;
+        `config.data_dir` is where the run had it.
     """
 
     config: ConfigDict
@@ -38,6 +40,7 @@ class Trained(NamedTuple):
     epoch: int
     finished: bool
     history: list[dict[str, Any]]
+    data_dir: str = ""
 
 
 def choose(
@@ -69,15 +72,14 @@ def load(workdir: str | Path, data_dir: str | Path | None = None) -> Trained:
 
     Args:
       workdir: the folder of a run.
-      data_dir: the folder of the prepared datasets, for `config.data_dir`. None: what the
-        environment variable TFDS_DATA_DIR says, else the run's own if it is still there.
+      data_dir: the folder of the prepared datasets. None: what the environment variable
+        TFDS_DATA_DIR says, else the run's own if it is still there.
 
     Raises:
       UserError: it is not the folder of a run, or has no good checkpoint.
     """
     workdir = Path(workdir)
     config = _read_config(workdir)
-    config.data_dir = _data_dir(data_dir, config.data_dir)
     like = jax.eval_shape(partial(create_train_state, config=config), jax.random.key(0))
     saved = checkpoints.load_latest(workdir, config, like)
     if saved is None:
@@ -92,7 +94,14 @@ def load(workdir: str | Path, data_dir: str | Path | None = None) -> Trained:
             f"the run in {workdir} is used as it was after epoch {epoch} of {config.num_epochs}"
         )
     variables = {"params": saved.state.params, "batch_stats": saved.state.batch_stats}
-    return Trained(config, jax.tree.map(jnp.asarray, variables), epoch, finished, saved.history)
+    return Trained(
+        config,
+        jax.tree.map(jnp.asarray, variables),
+        epoch,
+        finished,
+        saved.history,
+        _data_dir(data_dir, config.data_dir),
+    )
 
 
 def from_weights(path: str | Path, data_dir: str | Path | None = None) -> Trained:
@@ -112,8 +121,8 @@ def from_weights(path: str | Path, data_dir: str | Path | None = None) -> Traine
     found = weights.read(path)
     config = config_lib.load(config_lib.default_path())
     config.model.architecture = found.architecture
-    config.data_dir = _data_dir(data_dir, config.data_dir)
-    return Trained(config, found.variables, epoch=0, finished=True, history=[])
+    data_dir = _data_dir(data_dir, config.data_dir)
+    return Trained(config, found.variables, 0, finished=True, history=[], data_dir=data_dir)
 
 
 def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:

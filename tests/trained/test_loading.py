@@ -149,3 +149,23 @@ def test_logits_of_any_number_of_images() -> None:
         found = loading.logits(run, images[:n])
         assert found.shape == (n, 10)
         np.testing.assert_allclose(found, expected[:n], rtol=0, atol=1e-4, err_msg=str(n))
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "there", "expected"),
+    [
+        (None, None, True, "own"),
+        (None, None, False, ""),
+        (None, "other", True, ""),
+        ("asked", "other", True, "asked"),
+    ],
+)
+def test_where_the_data_is_today(tmp_path, monkeypatch, asked, environment, there, expected):
+    """The caller's word, then TFDS_DATA_DIR, then the run's own folder if it is still there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    if environment:
+        monkeypatch.setenv("TFDS_DATA_DIR", environment)
+    if there:
+        Path("own").mkdir()
+    assert loading._data_dir(asked, "own") == expected
