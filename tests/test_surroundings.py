@@ -242,10 +242,7 @@ def test_a_device_that_is_not_there(here: Path, command: str) -> None:
 @pytest.mark.parametrize("home", [None, "/proc"])
 def test_no_home(here: Path, command: str, home: str | None, data_dir: Path) -> None:
     """A user whom the system does not know, as in a container; a home that is read-only."""
-    before: list[str] = []
-    if home is None and os.getuid() == 0 and shutil.which("setpriv"):
-        before = ["setpriv", "--reuid=54321", "--clear-groups"]
-        open_to_all(here, data_dir)
+    before = as_unknown_user(here, data_dir) if home is None else []
     result = run(
         command,
         arguments(command, here),
@@ -261,14 +258,27 @@ def test_no_home(here: Path, command: str, home: str | None, data_dir: Path) -> 
     assert_done(command, here / "new")
 
 
-def open_to_all(here: Path, data_dir: Path) -> None:
-    """Lets any user write in a folder, and read the data."""
+def as_unknown_user(here: Path, data_dir: Path) -> list[str]:
+    """What to put before a command so that the system does not know its user.
+
+    Empty where this user may not change to another one, or the other one may not read Python
+    and the package: then the command only has no HOME.
+    """
+    if os.getuid() != 0 or not shutil.which("setpriv"):
+        return []
     for path in (here, *here.rglob("*")):
         path.chmod(0o777)
-    for folder in {*here.parents, *data_dir.parents, data_dir, *data_dir.rglob("*")}:
-        if str(folder).startswith("/tmp/"):
-            mode = stat.S_IMODE(folder.stat().st_mode)
-            folder.chmod(mode | 0o555 if folder.is_dir() else mode | 0o444)
+    for path in {Path(sys.prefix), *Path(sys.prefix).parents, *here.parents, *data_dir.parents}:
+        if Path("/tmp") in path.parents:
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o555)
+    for path in (data_dir, *data_dir.rglob("*")):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.chmod(mode | 0o555 if path.is_dir() else mode | 0o444)
+    before = ["setpriv", "--reuid=54321", "--clear-groups"]
+    probe = [*before, sys.executable, "-c", "import jax, mnist_flax.train"]
+    source = Path(mnist_flax.__file__).parents[1]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(source)}
+    return before if not subprocess.run(probe, env=env, capture_output=True).returncode else []
 
 
 @pytest.mark.parametrize(
