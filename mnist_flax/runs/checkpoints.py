@@ -13,7 +13,6 @@ seed in the config and the number of an epoch make every random number of that e
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -30,7 +29,8 @@ import mnist_flax
 from mnist_flax import errors, paths
 from mnist_flax.config import flatten
 from mnist_flax.errors import UserError, WriteError
-from mnist_flax.runs import files, workdirs
+from mnist_flax.runs import checksums, files, workdirs
+from mnist_flax.runs.checksums import DamagedError
 
 State = TypeVar("State")
 
@@ -39,13 +39,8 @@ FOLDER = workdirs.CHECKPOINTS
 # The version of the content. It rises when an older program could not resume from it.
 FORMAT = 1
 
-SUMS = "SHA256SUMS"
 _UNFINISHED = ".unfinished"
 _REMOVED = f".{FOLDER}.removed"
-
-
-class DamagedError(Exception):
-    """A checkpoint that is not as it was written. The message is the reason, in one line."""
 
 
 class Saved(NamedTuple):
@@ -146,7 +141,7 @@ def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
             f"the checkpoint {path} cannot be read ({error.strerror}); mend that, or use "
             "another run"
         ) from None
-    _check_sums(path)
+    checksums.check(path)
     try:
         with paths.safe_alias(path.parent) as folder:
             metadata = ocp.metadata(folder / path.name).custom_metadata
@@ -259,47 +254,9 @@ def _write(path: Path, arrays: Any, metadata: dict[str, Any]) -> None:
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
-    (path / SUMS).write_text(_lines(_sums(path)))
+    checksums.write(path)
     for entry in (*path.rglob("*"), path):
         files.sync(entry)
-
-
-def _sums(path: Path) -> dict[str, str]:
-    """Computes the SHA-256 of every file below a folder, by its path in it.
-
-    It leaves out SHA256SUMS, and hidden files: Orbax writes none, but a file manager might.
-    """
-    sums = {}
-    for file in path.rglob("*"):
-        name = file.relative_to(path).as_posix()
-        if file.is_file() and name != SUMS and not file.name.startswith("."):
-            with file.open("rb") as content:
-                sums[name] = hashlib.file_digest(content, "sha256").hexdigest()
-    return sums
-
-
-def _lines(sums: Mapping[str, str]) -> str:
-    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
-
-
-def _check_sums(path: Path) -> None:
-    """Raises DamagedError if a file is missing, is new, or is not as it was written."""
-    try:
-        text = (path / SUMS).read_text(encoding="ascii")
-        found = _sums(path)
-    except FileNotFoundError:
-        raise DamagedError(f"{SUMS} is missing") from None
-    except (OSError, ValueError) as error:
-        raise DamagedError(f"its checksums cannot be read: {error}") from None
-    if text == _lines(found):
-        return
-    written = {line[66:]: line[:64] for line in text.splitlines()}
-    for name in sorted(written.keys() | found.keys()):
-        if name not in found:
-            raise DamagedError(f"{name} is missing")
-        if written.get(name) != found[name]:
-            raise DamagedError(f"{name} does not have its checksum")
-    raise DamagedError(f"{SUMS} is not as it was written")
 
 
 def _check_format(path: Path, number: int) -> None:

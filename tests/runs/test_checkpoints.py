@@ -19,7 +19,7 @@ from test_files import full_disk
 from mnist_flax import config as config_lib
 from mnist_flax import steps
 from mnist_flax.errors import UserError, WriteError
-from mnist_flax.runs import checkpoints, files
+from mnist_flax.runs import checkpoints, checksums, files
 from mnist_flax.runs.checkpoints import DamagedError
 
 LIKE = {"a": jax.ShapeDtypeStruct((3,), jnp.float32), "b": jax.ShapeDtypeStruct((), jnp.int32)}
@@ -209,7 +209,7 @@ def test_what_orbax_cannot_read_is_damage_whatever_its_checksums(tmp_path, confi
     if state is not None:
         shutil.rmtree(folder)
         ocp.save(folder, state)
-    (folder / "SHA256SUMS").write_text(checkpoints._lines(checkpoints._sums(folder)))
+    checksums.write(folder)
     with pytest.raises(DamagedError, match=r"^\w+: "):
         checkpoints.load(tmp_path, 1, config, LIKE)
 

@@ -12,7 +12,7 @@ from helpers.trained_runs import WEIGHTS
 from mnist_flax import augment, steps
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
-from mnist_flax.runs import checkpoints
+from mnist_flax.runs import checkpoints, checksums
 from mnist_flax.trained import loading, weights
 
 
@@ -76,7 +76,7 @@ def test_a_run_that_never_finished(tmp_path, capsys) -> None:
 
 def test_a_run_whose_latest_checkpoint_is_damaged(tmp_path, capsys) -> None:
     states = write_run(tmp_path, epochs=2)
-    (tmp_path / "checkpoints" / "2" / checkpoints.SUMS).unlink()
+    (tmp_path / "checkpoints" / "2" / checksums.SUMS).unlink()
     before = content(tmp_path)
     run = loading.load(tmp_path)
     assert content(tmp_path) == before
