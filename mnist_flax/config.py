@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from mnist_flax import architecture
+from mnist_flax import architecture, paths
 from mnist_flax.errors import UserError
 
 DATASETS = ("mnist",)
@@ -272,6 +272,7 @@ def _run_config_file(path: Path) -> Any:
     Raises:
       UserError: the file cannot be read, or it or get_config() raised an error.
     """
+    paths.check_not_a_pipe(path)
     try:
         with path.open("rb") as file:
             source = file.read(_MAX_BYTES + 1)

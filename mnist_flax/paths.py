@@ -37,6 +37,15 @@ def local_path(name: str, text: str) -> Path:
         raise UserError(f"{name}={text}: {error}; name a path without '~'") from None
 
 
+def check_not_a_pipe(path: Path) -> None:
+    """Raises UserError for a named pipe, which would be waited for without end.
+
+    What a shell hands over, such as /dev/stdin and <(...), is read.
+    """
+    if path.is_fifo() and not str(path).startswith(("/dev/", "/proc/")):
+        raise UserError(f"{path} is a named pipe; name a regular file")
+
+
 def home_folder(*parts: str) -> Path:
     """Returns a folder in the user's home, or in the temporary one for a user without a home.
 

@@ -25,7 +25,7 @@ TABLE = {
     "errors": set(),
     "metrics": set(),
     "architecture": {"errors"},
-    "config": {"errors", "architecture"},
+    "config": {"errors", "paths", "architecture"},
     "paths": {"errors"},
     "datasets": {"errors", "paths"},
     "parallel": {"errors"},

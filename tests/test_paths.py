@@ -10,7 +10,9 @@ import pytest
 from mnist_flax import config as config_lib
 from mnist_flax import paths
 from mnist_flax.errors import UserError
+from mnist_flax.predict import images
 from mnist_flax.runs import checkpoints
+from mnist_flax.trained import weights
 
 ODD = ["a[bc]d", "a\\b", "a*?b", "{a,b}", "100%#", "é ü", os.fsdecode(b"a\xffb"), "a\nb", "gs:"]
 
@@ -74,3 +76,20 @@ def test_the_home_of_a_user_whom_the_system_does_not_know(
     assert paths.home_folder("a") == tmp_path / f"mnist_flax-{os.getuid()}" / "a"
     with pytest.raises(UserError, match="name a path without '~'"):
         paths.local_path("--to", "~nobody-of-that-name/x")
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    for read in (config_lib.load, weights.read, images.read):
+        with pytest.raises(UserError, match=r"is a named pipe; name a regular file"):
+            read(pipe)
+
+
+def test_what_a_shell_hands_over_is_read() -> None:
+    begin, end = os.pipe()
+    try:
+        paths.check_not_a_pipe(Path(f"/dev/fd/{begin}"))
+    finally:
+        os.close(begin)
+        os.close(end)

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 
 from mnist_flax.errors import UserError
+from mnist_flax.paths import check_not_a_pipe
 
 FORMATS = ("PNG", "JPEG", "BMP")
 # Limits, checked before a file is read and before its picture is decoded.
@@ -89,6 +90,7 @@ def _read_gray(path: Path) -> np.ndarray:
       UserError: as for `read`.
     """
     try:
+        check_not_a_pipe(path)
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:

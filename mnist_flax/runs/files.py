@@ -40,7 +40,9 @@ def replace(path: Path, data: bytes) -> None:
     Raises:
       WriteError: the data could not be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A name may have 255 bytes.
+    name = path.name if len(os.fsencode(path.name)) < 200 else "file"
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
         # Some file systems rename at once and write later.

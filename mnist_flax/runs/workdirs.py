@@ -166,6 +166,12 @@ def _check(workdir: Path, may_hold_a_run: bool) -> None:
             pass
     except OSError as error:
         raise _cannot_be_written(workdir, error) from None
+    # Below it, Orbax makes folders and files with names of their own.
+    longest = os.pathconf(workdir, "PC_PATH_MAX") - 200
+    if len(os.fsencode(workdir.absolute())) > longest:
+        raise UserError(
+            f"the name of the workdir has more than {longest} bytes; choose another"
+        )
     for name in (*TRAINING_FILES, CHECKPOINTS):
         path = workdir / name
         if os.path.lexists(path) and path.is_dir() != (name == CHECKPOINTS):

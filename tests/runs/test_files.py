@@ -115,3 +115,11 @@ def test_a_file_system_that_cannot_sync_folders(
     files.sync(tmp_path)
     with pytest.raises(OSError, match="Invalid argument"):
         files.sync(tmp_path / "file")
+
+
+def test_a_name_as_long_as_a_file_system_takes(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".png")
+    files.check_new_file("--output", path, 10)
+    files.replace(path, b"whole")
+    assert path.read_bytes() == b"whole"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -230,3 +230,14 @@ def test_the_parents_that_were_made_are_removed_too(tmp_path: Path) -> None:
     with pytest.raises(UserError), workdirs.hold(workdir, may_hold_a_run=False):
         raise UserError("bad data")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_too_long_for_what_is_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pathconf", lambda *args: 220)
+    with (
+        pytest.raises(UserError, match="has more than 20 bytes; choose another"),
+        workdirs.hold(tmp_path, may_hold_a_run=True),
+    ):
+        pass
