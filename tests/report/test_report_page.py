@@ -103,6 +103,7 @@ def test_the_tables(finished: Path, page: Page, data_dir: Path) -> None:
         assert f" {digit} {images} {wrong} {share:.2f} % " in words
     assert "conv1 Conv 28×28×8 80 " in words.replace("\N{MULTIPLICATION SIGN}", "×")  # noqa: RUF001
     assert "total 19,114" in words
+    assert "in 13 layers" in words
     # The config, and where it is not the assignment's.
     assert "augment.degrees 10.0 augment.scale_max" in words
     assert "train_split train[:200] train " in words
