@@ -44,7 +44,9 @@ class Parser(argparse.ArgumentParser):
         """Adds --config FILE, and --config.KEY=VALUE for each field of a config."""
         default = config_lib.default_path()
         fields = config_lib.flatten(config_lib.load(default))
-        self.add_path("--config", f"config file, {default} by default")
+        # argparse formats a help text with %.
+        shown = str(default).replace("%", "%%")
+        self.add_path("--config", f"config file, {shown} by default")
         for name in config_lib.RULES:
             self.add_argument(
                 f"--config.{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS

@@ -99,3 +99,15 @@ def test_a_config_and_its_fields(tmp_path: Path) -> None:
     assert isinstance(before.config.augment.degrees, float)
     assert parse_config().config == config_lib.load(config_lib.default_path())
     assert parse_config("--config.seed=1", "--config.seed=2").config.seed == 2
+
+
+def test_help_where_the_package_lies_in_an_odd_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "100%d"
+    folder.mkdir()
+    path = folder / "default.py"
+    path.write_text(config_lib.default_path().read_text())
+    monkeypatch.setattr(config_lib, "default_path", lambda: path)
+    assert arguments.parse(["--help"], "", lambda parser: parser.add_config()) is None
+    assert "100%d/default.py" in capsys.readouterr().out.replace("\n", "").replace(" ", "")
