@@ -248,7 +248,7 @@ def test_a_compiled_step_is_read_by_layer():
         ("tpu-v5e", "pip install 'jax[tpu]==" + jax.__version__),
         ("tpu-v6e:2x4", "pip install 'jax[tpu]=="),
         ("gpu-h100", "pip install --no-deps jax-cuda13-plugin==" + jax.__version__),
-        ("tpu-v1", "tpu-v1 is none of tpu-v4, tpu-v5e, tpu-v6e, gpu-h100"),
+        ("tpu-v1", "unknown target tpu-v1; known: tpu-v4, tpu-v5e, tpu-v6e, gpu-h100"),
     ],
 )
 def test_a_compiler_that_is_missing(target, words, monkeypatch, capsys):
