@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 def create_learning_rate_fn(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
     """Makes the learning rate as a function of the step, counted from 0.
 
-    'step' is PyTorch's StepLR over whole epochs: learning_rate * gamma ** (epoch // step_size).
+    'step' is PyTorch's StepLR over whole epochs, which it counts from 0: learning_rate *
+    gamma ** (epoch // step_size).
     'cosine' falls after the warm-up, as half a wave, from learning_rate to end_factor times
     learning_rate after the last step (Loshchilov and Hutter 2017,
-    https://arxiv.org/abs/1608.03983, with one period). The warm-up multiplies the rate of
-    either: of its W steps, step k has (k + 1) / W of the schedule's.
+    https://arxiv.org/abs/1608.03983, with one period). A warm-up of W steps multiplies either:
+    step k, from 0, has (k + 1) / W of the scheduled rate.
 
     Args:
       config: a config; its learning_rate, num_epochs and schedule are used.

@@ -99,8 +99,8 @@ def _draw_target(axes: Axes, percent: float, theme: Theme) -> None:
 def _limits(curves: list[np.ndarray], target_accuracy: float) -> tuple[float, float]:
     """Chooses the lowest and the highest percentage to show.
 
-    The first third of the epochs and the worse half of the settings may leave the picture
-    below: they would squeeze everything else into a few pixels at the top.
+    Points of the first third of the epochs, or of the worse half of the settings, may fall
+    below the picture. Showing them would squeeze everything else into a few pixels.
 
     Args:
       curves: float[n,epochs] of each setting of which a seed did not diverge, 0 to 1.
