@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from helpers.refusals import assert_refused
 from helpers.trained_runs import WEIGHTS, write_run
 
 from mnist_flax import augment, evaluate, input_pipeline, steps, train
@@ -168,16 +169,6 @@ def test_weights_of_a_file_on_all_test_images(data_dir) -> None:
     assert sum(row["images"] for row in found["per_class"]) == 10_000
 
 
-def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, and status 2."""
-    assert evaluate.main(argv) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    assert words in line
-
-
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -191,7 +182,7 @@ def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[st
 )
 def test_a_command_line_that_is_wrong(argv, words, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    assert_refused(argv, words, capsys)
+    assert_refused(evaluate.main, argv, words, capsys)
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ import webbrowser
 from pathlib import Path
 
 import pytest
+from helpers.refusals import assert_refused
 from helpers.trained_runs import WEIGHTS, write_run
 
 from mnist_flax.demo import build_page, command
@@ -140,16 +141,6 @@ def test_no_browser_is_no_failure(error, tmp_path, monkeypatch, capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
-def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, and status 2."""
-    assert command.main(argv) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    assert words in line
-
-
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -170,7 +161,7 @@ def test_a_command_line_that_is_wrong(
     argv, words, tmp_path, monkeypatch, opened, capsys
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert_refused(argv, words, capsys)
+    assert_refused(command.main, argv, words, capsys)
     assert not list(tmp_path.iterdir())
     assert not opened
 
@@ -179,7 +170,7 @@ def test_a_run_without_a_checkpoint(tmp_path, capsys) -> None:
     run = write_run(tmp_path / "run")
     for path in (run / "checkpoints").iterdir():
         path.rename(tmp_path / path.name)
-    assert_refused(["--workdir", str(run)], "has no checkpoint yet", capsys)
+    assert_refused(command.main, ["--workdir", str(run)], "has no checkpoint yet", capsys)
     assert not (run / "demo").exists()
 
 
@@ -199,14 +190,18 @@ def test_what_is_no_page_of_its_own_is_left_alone(tmp_path, capsys) -> None:
     page = tmp_path / "index.html"
     argv = ["--workdir=run", f"--export-dir={tmp_path}"]
     page.write_text("mine")
-    assert_refused(argv, f"{page} is not a page that mnist_flax.demo wrote; move it", capsys)
+    assert_refused(
+        command.main, argv, f"{page} is not a page that mnist_flax.demo wrote; move it", capsys
+    )
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
     page.unlink()
     page.mkdir()
-    assert_refused(argv, f"{page} cannot be read (Is a directory)", capsys)
+    assert_refused(command.main, argv, f"{page} cannot be read (Is a directory)", capsys)
     page.rmdir()
     page.symlink_to(tmp_path / "none")
-    assert_refused(argv, f"{page} cannot be read (No such file or directory)", capsys)
+    assert_refused(
+        command.main, argv, f"{page} cannot be read (No such file or directory)", capsys
+    )
     assert page.is_symlink()
 
 
@@ -217,7 +212,7 @@ def test_a_folder_that_cannot_be_made(name, tmp_path, capsys) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "none" / "page")
     before = sorted(tmp_path.rglob("*"))
     argv = ["--workdir=run", "--export-dir", str(tmp_path / name)]
-    assert_refused(argv, "cannot be written (", capsys)
+    assert_refused(command.main, argv, "cannot be written (", capsys)
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -254,7 +249,7 @@ def test_a_disk_that_is_full(fresh, function, tmp_path, monkeypatch, capsys) -> 
 
 def test_a_run_whose_config_is_no_config(tmp_path, capsys) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"seed": -1}))
-    assert_refused(["--workdir", str(tmp_path)], "config.json", capsys)
+    assert_refused(command.main, ["--workdir", str(tmp_path)], "config.json", capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 

@@ -15,6 +15,7 @@ import onnx
 import onnxruntime
 import pytest
 import safetensors
+from helpers.refusals import assert_refused
 from helpers.trained_runs import WEIGHTS, write_run
 
 from mnist_flax import architecture, input_pipeline
@@ -311,18 +312,8 @@ def test_the_reference_is_the_network(split, logits) -> None:
 )
 def test_a_command_line_that_is_wrong(tmp_path, capsys, monkeypatch, argv, words) -> None:
     monkeypatch.chdir(tmp_path)
-    assert_refused(argv, words, capsys)
+    assert_refused(command.main, argv, words, capsys)
     assert not list(tmp_path.iterdir())
-
-
-def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints one line, and ends with status 2."""
-    assert command.main(argv) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    assert words in line
 
 
 def test_an_output_that_cannot_be(tmp_path, workdir, capsys) -> None:
@@ -331,25 +322,27 @@ def test_an_output_that_cannot_be(tmp_path, workdir, capsys) -> None:
     link.symlink_to("nowhere")
     folder.mkdir()
     for path in (file, link, folder):
-        assert_refused(arguments(workdir, "safetensors", path), "exists already", capsys)
+        assert_refused(
+            command.main, arguments(workdir, "safetensors", path), "exists already", capsys
+        )
     for path, why in [
         (tmp_path / "nowhere" / "net", "No such file or directory"),
         (file / "net", "Not a directory"),
         (tmp_path / ("a" * 300), "File name too long"),
     ]:
         words = f"--output {path} cannot be written ({why}"
-        assert_refused(arguments(workdir, "safetensors", path), words, capsys)
+        assert_refused(command.main, arguments(workdir, "safetensors", path), words, capsys)
     assert sorted(tmp_path.rglob("*")) == [file, folder, link]
     assert file.read_text() == "mine"
 
 
 def test_no_run(tmp_path, capsys) -> None:
     argv = arguments(tmp_path / "run", "safetensors", tmp_path / "net")
-    assert_refused(argv, "run is not the folder of a run", capsys)
+    assert_refused(command.main, argv, "run is not the folder of a run", capsys)
     (tmp_path / "run").mkdir()
     config = config_lib.load(config_lib.default_path())
     (tmp_path / "run" / "config.json").write_text(json.dumps(config.to_dict()))
-    assert_refused(argv, "has no checkpoint yet", capsys)
+    assert_refused(command.main, argv, "has no checkpoint yet", capsys)
     assert not (tmp_path / "net").exists()
 
 
@@ -365,7 +358,9 @@ def test_no_run(tmp_path, capsys) -> None:
 def test_a_missing_library(tmp_path, capsys, monkeypatch, name, library, install) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     argv = arguments(tmp_path, name, tmp_path / "net")
-    assert_refused(argv, f"format {name} needs {library}, which cannot be imported", capsys)
+    assert_refused(
+        command.main, argv, f"format {name} needs {library}, which cannot be imported", capsys
+    )
     assert command.main(argv) == 2
     assert install in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.refusals import assert_refused
 from helpers.trained_runs import write_run
 
 from mnist_flax.report import build_page, command
@@ -46,23 +47,13 @@ def test_an_earlier_report_is_replaced(run: Path) -> None:
     }
 
 
-def assert_refused(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, and status 2."""
-    assert command.main(argv) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    assert words in line
-
-
 @pytest.mark.usefixtures("quick")
 def test_what_is_no_report_is_left_alone(run: Path, capsys) -> None:
     page, folder = run / "report.html", run / "report"
 
     def assert_left_alone(words: str) -> None:
         before = content(run)
-        assert_refused(["--workdir", str(run)], words, capsys)
+        assert_refused(command.main, ["--workdir", str(run)], words, capsys)
         assert content(run) == before
 
     page.write_text("<html>mine</html>")
@@ -93,7 +84,7 @@ def test_a_folder_that_cannot_be_written(run: Path, inner: bool, capsys, monkeyp
     monkeypatch.setattr(files, "check_room", check_room)
     before = content(run)
     words = f"no report can be written in {closed} (Read-only file system)"
-    assert_refused(["--workdir", str(run)], words, capsys)
+    assert_refused(command.main, ["--workdir", str(run)], words, capsys)
     assert content(run) == before
 
 
@@ -120,7 +111,7 @@ def test_a_disk_that_fails_leaves_the_earlier_report(run: Path, capsys, monkeypa
 def test_a_summary_that_is_none(run: Path, text: str, capsys) -> None:
     (run / "summary.json").write_text(text, encoding="latin1")
     words = f"{run}/summary.json cannot be read"
-    assert_refused(["--workdir", str(run)], words, capsys)
+    assert_refused(command.main, ["--workdir", str(run)], words, capsys)
     assert not (run / "report.html").exists()
 
 
@@ -137,13 +128,13 @@ def test_a_summary_that_is_none(run: Path, text: str, capsys) -> None:
 )
 def test_a_command_line_that_is_wrong(argv, words, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    assert_refused(argv, words, capsys)
+    assert_refused(command.main, argv, words, capsys)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_run_without_a_checkpoint(run: Path, capsys) -> None:
     shutil.rmtree(run / "checkpoints")
-    assert_refused(["--workdir", str(run)], "has no checkpoint yet", capsys)
+    assert_refused(command.main, ["--workdir", str(run)], "has no checkpoint yet", capsys)
     assert [path.name for path in run.iterdir()] == ["config.json"]
 
 
