@@ -72,11 +72,11 @@ def read_plainly(picture: Image.Image) -> Seen:
     counts = np.bincount(gray.ravel(), minlength=256).astype(float)
     below, total = np.cumsum(counts), np.cumsum(counts * np.arange(256))
     above = below[-1] - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (total / below - (total[-1] - total) / above) ** 2
-    if not np.nanmax(between) > 0:
+    means = total / np.maximum(below, 1), (total[-1] - total) / np.maximum(above, 1)
+    between = below * above * (means[0] - means[1]) ** 2
+    if not between.any():
         return Seen(None, None)
-    dark = gray <= np.nanargmax(between)
+    dark = gray <= between.argmax()
     # The ink is what there is less of.
     ink = np.where(dark if dark.mean() < 0.5 else ~dark, 1.0, 0.0).astype(np.float32)
     rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
@@ -133,7 +133,7 @@ class Row(NamedTuple):
     Attributes:
       kind: its name.
       n: number of pictures.
-      right: share read right; nan where no answer is right.
+      right: share read right; None where no answer is right.
       baseline: share that the baseline reads right; likewise.
       sure_and_wrong: share answered wrong with probability 0.9 or more.
       sure_unwarned: likewise, without a warning.
@@ -143,8 +143,8 @@ class Row(NamedTuple):
 
     kind: str
     n: int
-    right: float
-    baseline: float
+    right: float | None
+    baseline: float | None
     sure_and_wrong: float
     sure_unwarned: float
     warned: float
@@ -166,8 +166,8 @@ def measure(kind: str, samples: Sequence[Sample], network: Networks) -> tuple[Ro
     row = Row(
         kind,
         len(samples),
-        float((right & found).mean()) if graded else float("nan"),
-        float(baseline.mean()) if graded else float("nan"),
+        float((right & found).mean()) if graded else None,
+        float(baseline.mean()) if graded else None,
         float(sure.mean()),
         float((sure & ~warned).mean()),
         float((warned & found).mean()),
@@ -226,7 +226,7 @@ def table(rows: Sequence[Row]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        shares = ["" if np.isnan(x) else f"{100 * x:.1f}" for x in row[2:]]
+        shares = ["" if x is None else f"{100 * x:.1f}" for x in row[2:]]
         lines.append(f"| {row.kind} | {row.n} | {' | '.join(shares)} |")
     return "\n".join(lines)
 

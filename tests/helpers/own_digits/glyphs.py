@@ -106,7 +106,7 @@ def row(glyphs: Sequence[np.ndarray], gap: int) -> np.ndarray:
     line, left = np.zeros((height, width), np.float32), 0
     for glyph in glyphs:
         part = line[height - glyph.shape[0] :, left : left + glyph.shape[1]]
-        np.maximum(part, glyph, part)
+        np.maximum(part, glyph, out=part)
         left += glyph.shape[1] + gap
     return tight(line)
 
