@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from mnist_flax.predict import contrast, decoding, placing, strokes
+from mnist_flax.predict import contrast, decoding, lines, placing, strokes
 
 
 def to_mnist(gray):
     for ink in contrast.find_ink(gray):
+        ink = lines.without_lines(ink)
         marks = strokes.find_marks(ink)
         if marks:
             return placing.to_mnist(ink.level, marks[0].mask, ink.floor)
