@@ -57,10 +57,11 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
 def _ink(gray: np.ndarray, paper: np.ndarray) -> Ink:
     """Compares a picture with its paper."""
     level = (paper - gray) / (paper + _DARK)
-    usual = float(np.median(level))
-    # A normal distribution's median absolute deviation is the standard deviation / 1.4826.
-    noise = 1.4826 * float(np.median(np.abs(level - usual)))
-    floor = max(usual + _NOISE * noise, _LEAST)
+    # The paper covers a quarter of any picture. Of a normal distribution the 25th and the 2nd
+    # percentile are 1.38 standard deviations apart, the 25th and the mean 0.67.
+    low, usual = np.percentile(level, [2, 25])
+    noise = float(usual - low) / 1.38
+    floor = max(float(usual) + (0.67 + _NOISE) * noise, _LEAST)
     strongest = max(4, level.size // 500)
     return Ink(level, floor, float(np.partition(level.ravel(), -strongest)[-strongest]))
 

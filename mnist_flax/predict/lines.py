@@ -14,7 +14,7 @@ from mnist_flax.predict.contrast import Ink
 # Slopes that are tried, in pixels down for each pixel across: 12 degrees either way.
 _SLOPES = np.linspace(-0.21, 0.21, 43)
 # As shares of the picture's longer side: the least length and the greatest thickness.
-_LENGTH, _THICKNESS = 0.2, 1 / 40
+_LENGTH, _THICKNESS = 0.2, 1 / 25
 # How far a line goes on beyond the rest, as a share of its length.
 _BEYOND = 0.12
 _MOST_LINES = 60
