@@ -46,12 +46,19 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
     gray = _smooth(gray * (255 / max(float(np.percentile(gray, 99.9)), 1)))
     window = max(5, int(_WINDOW * max(gray.shape)) | 1)
     grays = (gray, 255 - gray)
-    papers = [ndimage.grey_closing(each, (window, window), mode="nearest") for each in grays]
+    papers = [_closing(each, window) for each in grays]
     # The right one removes all strokes, the other one fills their holes and keeps the strokes:
     # what it takes for paper has more edges.
     order = np.argsort([_edges(paper) for paper in papers], kind="stable")
     inks = [_ink(grays[i], papers[i]) for i in order]
     return [ink for ink in inks if ink.most > 1.3 * ink.floor]
+
+
+def _closing(gray: np.ndarray, window: int) -> np.ndarray:
+    """Fills what is dark and narrower than a window; the rim goes on outside the picture."""
+    half = window // 2
+    filled = ndimage.grey_closing(np.pad(gray, half, mode="edge"), (window, window))
+    return filled[half:-half, half:-half]
 
 
 def _ink(gray: np.ndarray, paper: np.ndarray) -> Ink:

@@ -6,14 +6,13 @@ from mnist_flax.predict import contrast, decoding, lines, placing, strokes
 
 
 def to_mnist(gray):
-    first = None
+    found = []
     for ink in contrast.find_ink(gray):
         ink = lines.without_lines(ink)
         marks = strokes.find_marks(ink)
         if marks:
-            first = first or (ink, marks[0])
-            if marks[0].width < strokes.FAT * marks[0].size:
-                first = ink, marks[0]
-                break
-    return first and placing.to_mnist(*first)
+            found.append((ink, marks))
+    if len(found) == 2 and strokes.is_sheet(found[0][1][0]):
+        found = found[1:]
+    return placing.to_mnist(found[0][0], found[0][1][0]) if found else None
 from mnist_flax.predict.decoding import _shades, _SIDE

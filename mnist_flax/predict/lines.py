@@ -84,11 +84,11 @@ def _find(mask: np.ndarray, upright: bool) -> list[_Line]:
             break
         middle = np.median(heights[slope][offsets[slope] == offset])
         on = np.flatnonzero(np.abs(heights[slope] - middle) <= 1.5)
-        # The longest stretch without a wide gap; a digit in the way makes one.
-        pieces = np.split(on, np.flatnonzero(np.diff(columns[on]) > 0.15 * longer) + 1)
+        # The longest stretch without a gap that is wider than a digit in the way.
+        pieces = np.split(on, np.flatnonzero(np.diff(columns[on]) > 0.5 * longer) + 1)
         on = max(pieces, key=len)
         length = columns[on[-1]] - columns[on[0]] + 1
-        if length >= least and len(on) >= 0.6 * length:
+        if length >= least and len(on) >= 0.5 * length:
             ends = np.array(
                 [
                     [middle + _SLOPES[slope] * x, x]

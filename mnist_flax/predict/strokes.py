@@ -13,8 +13,8 @@ from scipy import ndimage
 from mnist_flax.predict.contrast import Ink
 
 _LEVELS = 12
-# Strokes are thinner than this share of their mark's size; what is not is a sheet or a blot.
-FAT = 0.33
+# A sheet of paper is thicker than this share of its size, whatever is written on it.
+_THICK = 0.15
 # Parts with less area than this share of the largest one are specks.
 _SPECK = 1 / 200
 Box = tuple[slice, slice]
@@ -79,6 +79,20 @@ def _stroke_width(mask: np.ndarray) -> float:
     return 4 * (float(inside[mask].mean()) - 0.5)
 
 
+def is_sheet(mark: Mark) -> bool:
+    """Tells whether a mark is a sheet of paper, upright or turned, with something on it."""
+    if mark.width < _THICK * mark.size:
+        return False
+    filled = ndimage.binary_fill_holes(mark.mask)
+    points = np.argwhere(filled)
+    turns = [
+        np.array([[np.cos(x), np.sin(x)], [-np.sin(x), np.cos(x)]])
+        for x in np.radians(np.arange(-20, 21, 4))
+    ]
+    least = min(float(np.prod(np.ptp(points @ turn, axis=0) + 1)) for turn in turns)
+    return bool(filled.sum() > 0.85 * least and filled.sum() > 1.02 * mark.area)
+
+
 def _largest(marks: list[Mark]) -> int:
     """Returns the size of the largest mark; 0 if there is none."""
     return max((mark.size for mark in marks), default=0)
@@ -94,9 +108,32 @@ def _parts(mask: np.ndarray) -> list[Mark]:
     parts = []
     for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
         part = labels[boxes[i]] == i + 1
-        if not _is_frame(part):
+        if _is_frame(part):
+            # A printed box, and what touches it from within.
+            corner = boxes[i][0].start, boxes[i][1].start
+            parts += [_moved(inner, corner) for inner in _parts(_without_frame(part))]
+        else:
             parts.append(Mark(boxes[i], part, _stroke_width(part), bool(at_rim[i + 1])))
     return parts
+
+
+def _moved(mark: Mark, corner: tuple[int, int]) -> Mark:
+    """Moves a mark that was found in a part of the picture to its place in the whole."""
+    rows, columns = (
+        slice(side.start + start, side.stop + start)
+        for side, start in zip(mark.box, corner, strict=True)
+    )
+    return Mark((rows, columns), mark.mask, mark.width, at_rim=False)
+
+
+def _without_frame(part: np.ndarray) -> np.ndarray:
+    """Removes the rows and columns at the sides of a frame that it lines."""
+    part = part.copy()
+    for turns in range(4):
+        side = np.rot90(part, turns)
+        lined = side.mean(1) > 0.6
+        side[: int(np.argmin(lined)) + 1] = False
+    return part
 
 
 def _is_frame(part: np.ndarray) -> bool:
@@ -136,7 +173,8 @@ def _belongs(small: Mark, large: Mark) -> bool:
         return False
     # Digits stand beside each other and are about as high; parts of one stand above each other.
     narrow = min(small.mask.shape[1], large.mask.shape[1])
-    return -across >= 0.5 * narrow or small.height < 0.7 * large.height
+    beside = across > 0.6 * large.width and small.height >= 0.7 * large.height
+    return -across >= 0.5 * narrow or not beside
 
 
 def _join(one: Mark, other: Mark) -> Mark:
