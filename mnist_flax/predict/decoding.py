@@ -47,6 +47,10 @@ class Picture(NamedTuple):
     scale: float
     margin: int
 
+    def place(self, box: tuple[int, ...]) -> tuple[float, ...]:
+        """Computes where a box of the upright file is in `gray`."""
+        return tuple(x / self.scale + self.margin for x in box)
+
 
 def reads_heic() -> bool:
     """Tells whether pillow-heif, which reads a telephone's HEIC files, is installed."""

@@ -34,7 +34,7 @@ class Digit(NamedTuple):
     Attributes:
       image: uint8[28,28], 0 (background) to 255.
       box: left, top, right, bottom in pixels of the upright picture.
-      warning: why it may be no plain digit, from its place and its ink; None if nothing says so.
+      warning: what is unusual about its place and its ink; None if nothing is.
     """
 
     image: np.ndarray

@@ -147,19 +147,20 @@ def _goes_on(
     near = line.thickness + 3
     if place[along] < near or place[along] > shape[along] - 1 - near:
         return True
-    for other in lines:
-        if other.upright != line.upright:
-            across = 1 - along
-            low, high = sorted(other.ends[:, across])
-            share = (place[across] - other.ends[0, across]) / max(high - low, 1)
-            if other.ends[0, across] > other.ends[1, across]:
-                share = -share
-            meeting = other.ends[0, along] + share * (other.ends[1, along] - other.ends[0, along])
-            if low - near <= place[across] <= high + near and abs(meeting - place[along]) <= near:
-                return True
+    if any(other.upright != line.upright and _meets(place, other, near) for other in lines):
+        return True
     if core is None:
         return False
     length = abs(line.ends[1, along] - line.ends[0, along])
     side = core[along]
     beyond = side.start - place[along] if end == 0 else place[along] - side.stop
     return bool(beyond > _BEYOND * length)
+
+
+def _meets(place: np.ndarray, line: _Line, near: float) -> bool:
+    """Tells whether a place, row and column, is on a line or `near` to it."""
+    along = 0 if line.upright else 1
+    first, last = line.ends
+    share = (place[along] - first[along]) / max(last[along] - first[along], 1)
+    share = np.clip(share, 0, 1)
+    return bool(np.abs(first + share * (last - first) - place).max() <= near)

@@ -171,10 +171,18 @@ def _belongs(small: Mark, large: Mark) -> bool:
     )
     if max(down, across) > 0.2 * large.size:
         return False
-    # Digits stand beside each other and are about as high; parts of one stand above each other.
+    # Digits stand beside each other and are about as high; the parts of one digit stand above
+    # each other, or one is much lower, or hardly any gap is between them.
+    height, width = (
+        max(a.stop, b.stop) - min(a.start, b.start)
+        for a, b in zip(large.box, small.box, strict=True)
+    )
     narrow = min(small.mask.shape[1], large.mask.shape[1])
-    beside = across > 0.6 * large.width and small.height >= 0.7 * large.height
-    return -across >= 0.5 * narrow or not beside
+    if -across >= 0.5 * narrow:
+        return True
+    return width < 0.9 * height and (
+        small.height < 0.5 * large.height or across < 0.6 * large.width
+    )
 
 
 def _join(one: Mark, other: Mark) -> Mark:
