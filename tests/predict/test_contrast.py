@@ -81,11 +81,12 @@ def test_a_hard_shadow(strokes, depth, angle) -> None:
     assert_found(picture(strokes, 240 * (1 - depth * side), 0.8), strokes, share=0.75)
 
 
-def test_the_table_around_a_sheet_is_paper(strokes) -> None:
-    gray = picture(strokes, 240, 0.8)
-    wide = 40
-    around = np.pad(gray, wide, constant_values=70)
-    assert_found(around, np.pad(strokes, wide), share=0.7)
+@pytest.mark.parametrize("wide", [20, 40])
+def test_the_table_around_a_sheet_is_paper(strokes, wide) -> None:
+    around = np.pad(picture(strokes, 240, 0.8), wide, constant_values=70)
+    # Light ink, the sheet itself, may come first: its shape tells, in strokes.py.
+    dark = min(contrast.find_ink(around), key=lambda ink: ink.level.mean())
+    np.testing.assert_array_equal(dark.level > 0.5, np.pad(strokes, wide) > 0.5)
 
 
 @pytest.mark.parametrize(("step", "sd"), [(180, 25), (180, 30), (45, 9)])

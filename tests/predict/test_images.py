@@ -93,6 +93,10 @@ def test_photos(tmp_path, answer) -> None:
         ((mark, *_), *_) = images.read(path)
         seen.append(mark.image)
         assert mark.warning is None
+        rows, columns = (np.flatnonzero((ink > 0.5).any(axis)) for axis in (1, 0))
+        box = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        # Pixels of the picture that is searched stand for three each.
+        assert np.abs(np.subtract(mark.box, box)).max() <= 12
     assert answer(seen) == [*range(10)]
 
 
@@ -199,11 +203,11 @@ def test_a_tight_crop_is_not_cut_off() -> None:
 
 
 def test_mostly_ink() -> None:
-    shades = np.full((100, 100), 20.0)
-    shades[:8], shades[-8:], shades[:, :8], shades[:, -8:] = 240, 240, 240, 240
-    shades[47:53, 30:70] = 240
-    assert "ink covers most of the picture" in [
-        digit.warning
-        for reading in images.read_image(Image.fromarray(shades.astype(np.uint8)))
-        for digit in reading
-    ]
+    # Hatched with a thick pen.
+    shades = np.full((100, 100), 240.0)
+    for left in range(6, 80, 16):
+        shades[8:92, left : left + 12] = 20
+    shades[46:54, 6:90] = 20
+    picture = Image.fromarray(shades.astype(np.uint8))
+    warned = [digit.warning for reading in images.read_image(picture) for digit in reading]
+    assert "ink covers most of the picture" in warned
