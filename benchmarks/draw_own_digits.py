@@ -28,7 +28,7 @@ from mnist_flax.trained import loading
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from helpers.drawings import printed
-from helpers.own_digits import glyphs, lights, others, sheets
+from helpers.own_digits import glyphs, others, sheets
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "tests" / "fixtures" / "trained.safetensors"
@@ -93,7 +93,6 @@ def failures() -> dict[str, Image.Image]:
     struck = glyphs.from_strokes(rng(3), "8")
     struck[90:104] = 1
     turned = np.rot90(write(rng(6), "7"), 2)
-    three = glyphs.from_strokes(rng(8), "3")
     return {
         "two digits": others.several(rng(1), write, 2, (0.1, 0.2)),
         "digits that touch": others.several(rng(5), write, 2, (-0.12, -0.08)),
@@ -104,7 +103,7 @@ def failures() -> dict[str, Image.Image]:
         "upside down": others.written(rng(2), turned),
         "a blot over it": _blotted(rng(9)),
         "a 1 with a long flag": printed("1", "default", 120),
-        "out of focus": lights.photo(rng(8), three, blur=(11, 11.5)),
+        "a scribble": others.scribble(rng(4), write),
     }
 
 
