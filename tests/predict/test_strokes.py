@@ -84,9 +84,9 @@ def test_a_blot_beside_the_digit_is_not_a_part_of_it() -> None:
     level = digit(3)
     expected = box_of(level)
     y, x = np.indices(level.shape)
-    for at in ((20, 120), (120, 15)):
+    for at in ((17, 120), (120, 18)):
         blot = level.copy()
-        blot[np.hypot(y - at[0], x - at[1]) < 13] = 1
+        blot[np.hypot(y - at[0], x - at[1]) < 17] = 1
         assert_box(marks_of(blot)[0], expected)
 
 
