@@ -16,7 +16,14 @@ from typing import NamedTuple
 # Variables that are read when a command needs them; others, when a library is imported. Python
 # itself sets LC_CTYPE where nothing else does.
 _READ_LATE = frozenset(
-    {"TFDS_DATA_DIR", "XDG_CACHE_HOME", "COLUMNS", "NO_COLOR", "PYTEST_CURRENT_TEST", "LC_CTYPE"}
+    {
+        "TFDS_DATA_DIR",
+        "XDG_CACHE_HOME",
+        "COLUMNS",
+        "NO_COLOR",
+        "PYTEST_CURRENT_TEST",
+        "LC_CTYPE",
+    }
 )
 # Libraries set some more.
 _GIVEN = dict(os.environ)
@@ -153,7 +160,7 @@ def _take_streams(descriptors: dict[int, int]) -> None:
         setattr(sys, name, None)
         if number in descriptors:
             os.dup2(descriptors[number], number)
-            stream = open(number, mode, encoding="utf-8", closefd=False)
+            stream = os.fdopen(number, mode, encoding="utf-8", closefd=False)
             if name == "stderr":
                 stream.reconfigure(errors="backslashreplace", line_buffering=True)
             setattr(sys, name, stream)

@@ -1,10 +1,10 @@
 """Starts Python as `sys.executable` does, but with JAX and the package imported already.
 
-To import them takes two seconds, and many tests start a command. Here one process imports them,
-and forks for each command; the fork ends as a Python of its own would. What starts it is a small
-process that passes on its streams, its folder and its environment, and ends as the fork ends.
-Where the environment differs in more than what is read by a running command, it starts a new
-Python after all: libraries read variables while they are imported.
+To import them takes two seconds, and many tests start a command. Here one process imports them
+and forks for each command; the fork ends as a Python of its own would. A small process asks for
+the fork: it passes on its streams, its folder and its environment, and ends as the fork ends.
+If the environment differs in more than what a running command reads, it starts a new Python
+after all, because libraries read variables while they are imported.
 """
 
 import functools
