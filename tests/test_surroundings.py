@@ -79,12 +79,8 @@ def run(
     **environment: str | None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command by way of a shell, which redirects its streams."""
-    env = dict(os.environ) | {
-        name: value for name, value in environment.items() if value is not None
-    }
-    for name, value in environment.items():
-        if value is None:
-            env.pop(name, None)
+    changed = {**os.environ, **environment}
+    env = {name: value for name, value in changed.items() if value is not None}
     return subprocess.run(
         [
             *("sh", "-c", f'exec "$@" {redirect}', "sh", *before),
