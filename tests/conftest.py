@@ -37,12 +37,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _surroundings(shared: Path) -> Iterator[None]:
+def _surroundings(shared: Path, pytestconfig: pytest.Config) -> Iterator[None]:
     """Keeps every test, and the processes it starts, out of the user's home."""
+    # Compiled programs are kept from one pytest to the next; --cache-clear removes them.
+    kept = pytestconfig.pluginmanager.has_plugin("cacheprovider")
+    cache = pytestconfig.cache.mkdir("compiled") if kept else shared / "cache"
     source = str(Path(mnist_flax.__file__).parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setenv("TFDS_DATA_DIR", str(shared / "data"))
         # Whatever its folder is, a process uses the package of the tests.
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))

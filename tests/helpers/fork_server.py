@@ -13,17 +13,10 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# Variables that are read when a command needs them; others, when a library is imported. Python
-# itself sets LC_CTYPE where nothing else does.
+# Variables that are read when a command needs them; others, when a library is imported. The last
+# ones are the shell's and Python's own.
 _READ_LATE = frozenset(
-    {
-        "TFDS_DATA_DIR",
-        "XDG_CACHE_HOME",
-        "COLUMNS",
-        "NO_COLOR",
-        "PYTEST_CURRENT_TEST",
-        "LC_CTYPE",
-    }
+    "TFDS_DATA_DIR XDG_CACHE_HOME COLUMNS NO_COLOR PYTEST_CURRENT_TEST PWD LC_CTYPE".split()
 )
 # Libraries set some more.
 _GIVEN = dict(os.environ)
