@@ -13,10 +13,18 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# Variables that are read when a command needs them; others, when a library is imported. The last
-# ones are the shell's and Python's own.
+# Variables that are read when a command needs them; others, when a library is imported. The
+# last two are the shell's and Python's own.
 _READ_LATE = frozenset(
-    "TFDS_DATA_DIR XDG_CACHE_HOME COLUMNS NO_COLOR PYTEST_CURRENT_TEST PWD LC_CTYPE".split()
+    [
+        "TFDS_DATA_DIR",
+        "XDG_CACHE_HOME",
+        "COLUMNS",
+        "NO_COLOR",
+        "PYTEST_CURRENT_TEST",
+        "PWD",
+        "LC_CTYPE",
+    ]
 )
 # Libraries set some more.
 _GIVEN = dict(os.environ)
