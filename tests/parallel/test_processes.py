@@ -99,7 +99,7 @@ def after_one_epoch(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gone", [1, 0])
+@pytest.mark.parametrize("gone", [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_process_that_is_killed_stops_the_other_and_the_run_resumes(
     finished, after_one_epoch, gone
 ):

@@ -20,6 +20,7 @@ from mnist_flax.sweep import command, seeds
 from mnist_flax.sweep.records import LINES, SETTINGS
 
 SMALL = [
+    "--config.model.architecture=4 pool 4 pool 4",
     "--config.train_split=train[:200]",
     "--config.test_split=test[:500]",
     "--config.num_epochs=2",
@@ -193,7 +194,7 @@ def poison(monkeypatch, seed):
     monkeypatch.setattr(Programs, "train_epoch", poisoned)
 
 
-@pytest.mark.parametrize("parallel", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("parallel", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_seed_that_diverges(data_dir, tmp_path, capsys, monkeypatch, parallel):
     """The others are trained to their end, and only they count; the exit status is 1."""
     poison(monkeypatch, seed=1)
