@@ -10,7 +10,6 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 from typing import NamedTuple
 
 # Variables that are read when a command needs them; others, when a library is imported. The
@@ -26,7 +25,7 @@ _READ_LATE = frozenset(
         "LC_CTYPE",
     ]
 )
-# Libraries set some more.
+# Libraries set some more when they are imported.
 _GIVEN = dict(os.environ)
 
 
@@ -51,7 +50,7 @@ def ask(path: str, argv: list[str]) -> None:
     server = socket.socket(socket.AF_UNIX)
     server.connect(path)
     answers = server.makefile("rb")
-    if json.loads(answers.readline()) != _read_early(os.environ):
+    if not _is_as_imported(*json.loads(answers.readline())):
         server.close()
         answers.close()
         os.execv(sys.executable, [sys.executable, *argv])
@@ -74,8 +73,17 @@ def ask(path: str, argv: list[str]) -> None:
     os._exit(status)
 
 
-def _read_early(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name not in _READ_LATE}
+def _is_as_imported(given: dict[str, str], imported: dict[str, str]) -> bool:
+    """Says whether libraries would read in this process what they have read in the server.
+
+    Args:
+      given: the environment that the server was started in.
+      imported: the same after its imports, as that of whoever asks may be, too.
+    """
+    return all(
+        os.environ.get(name) in (given.get(name), imported.get(name))
+        for name in {*os.environ, *given} - _READ_LATE
+    )
 
 
 def serve(path: str) -> Request:
@@ -125,7 +133,7 @@ def _attend(connection: socket.socket) -> Request:
       In the fork: what it is to run.
     """
     answers = connection.makefile("rwb")
-    answers.write(json.dumps(_read_early(_GIVEN)).encode() + b"\n")
+    answers.write(json.dumps([_GIVEN, dict(os.environ)]).encode() + b"\n")
     answers.flush()
     begin, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
     if not begin:  # It does not want a fork.
