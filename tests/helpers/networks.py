@@ -10,14 +10,24 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mnist_flax.ops import compiler_options
 
-@functools.partial(jax.jit, static_argnums=0)
+
 def init(model: nn.Module, seed: int = 0) -> Any:
     """Returns its variables."""
-    return model.init(jax.random.key(seed), jnp.zeros((1, 28, 28, 1)), train=False)
+    return _program(model)(jax.random.key(seed))
 
 
-# As `model.apply`, with a model that has the arguments of its constructor as its only state.
+@functools.cache
+def _program(model: nn.Module) -> Any:
+    images = jnp.zeros((1, 28, 28, 1))
+    return jax.jit(
+        lambda key: model.init(key, images, train=False),
+        compiler_options=compiler_options.for_once(),
+    )
+
+
+# As `model.apply`; the model is a constant of the program.
 apply = jax.jit(
     lambda model, variables, images, **options: model.apply(variables, images, **options),
     static_argnums=0,
