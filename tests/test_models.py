@@ -12,6 +12,7 @@ from helpers import networks
 
 from mnist_flax import config as config_lib
 from mnist_flax import models, steps
+from mnist_flax.ops import compiler_options
 
 CONFIGS = sorted(config_lib.default_path().parent.glob("*.py"))
 
@@ -174,7 +175,8 @@ def test_bfloat16_is_for_activations_and_products_alone(variables):
     x = jax.random.normal(jax.random.key(1), (8, 28, 28, 1))
     exact, rounded = models.ConvNet(dropout_rate=0.0), models.ConvNet(0.0, jnp.bfloat16)
 
-    @partial(jax.jit, static_argnums=(1, 2))
+    # By default XLA on CPU has no product of bfloat16 with a float32 result.
+    @partial(jax.jit, static_argnums=(1, 2), compiler_options=compiler_options.for_once())
     @partial(jax.value_and_grad, has_aux=True)
     def gradient(params, model, train):
         state = {**variables, "params": params}

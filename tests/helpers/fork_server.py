@@ -186,6 +186,9 @@ def run(request: Request) -> None:
     kind, what, *argv = request.argv
     if kind == "-m":
         sys.argv = [what, *argv]
+        if not hasattr(sys.modules.get(what), "__path__"):
+            # Otherwise runpy warns that it is run for the second time.
+            sys.modules.pop(what, None)
         runpy._run_module_as_main(what)  # type: ignore[attr-defined]
     else:
         assert kind == "-c"
