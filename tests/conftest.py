@@ -20,11 +20,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the tests marked `long` unless -m names them."""
+    """Leaves out the tests marked `long` unless -m names them, and begins with slow files.
+
+    With pytest-xdist the last file is tested while other processes have nothing to do.
+    """
     if "long" not in config.option.markexpr:
         left_out = [item for item in items if "long" in item.keywords]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = [item for item in items if "long" not in item.keywords]
+    slow = {item.path for item in items if "slow" in item.keywords}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,8 @@ SMALL = [
     *("--config.model.architecture=4 pool 4 pool 4", "--config.batch_size=128"),
 ]
 
+pytestmark = pytest.mark.slow
+
 
 class Case(NamedTuple):
     """A command: its arguments, in which RUN and NEW stand for folders, and what it writes."""

@@ -194,6 +194,7 @@ class Chain:
         self._start_anew()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "terminations", "in_saves"),
     # Of six kills it may be that none meets a save.
