@@ -49,7 +49,15 @@ class Accelerator(NamedTuple):
                 f"JAX needs NVIDIA's driver {driver} or later and a GPU of compute capability "
                 f"{capability} or higher"
             )
-        return f"pip install '{self.requirement}'"
+        # Two plugins for CUDA exclude each other.
+        others = [extra for extra, *_ in _CUDA if extra != self.extra]
+        wrong = [
+            f"jax-{extra}-plugin" for extra in others if _is_installed(f"jax-{extra}-plugin")
+        ]
+        first = (
+            f"pip uninstall {' '.join(wrong)} && " if wrong and self.backend == "gpu" else ""
+        )
+        return f"{first}pip install '{self.requirement}'"
 
 
 def find(root: Path = Path("/")) -> Accelerator | None:

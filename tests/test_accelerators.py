@@ -71,6 +71,8 @@ def test_an_installed_plugin_stays_if_it_works(
     found = accelerators.find(tmp_path)
     assert found is not None
     assert found.extra == extra
+    first = "" if extra in installed else f"pip uninstall {installed} && "
+    assert found.advice == f"{first}pip install 'jax[{extra}]==0.10.2'"
 
 
 def test_the_oldest_gpu_decides(monkeypatch, tmp_path) -> None:

@@ -70,7 +70,8 @@ def _run(args: argparse.Namespace) -> None:
     from mnist_flax.cli import jax_setup
     from mnist_flax.trained import loading
 
-    jax_setup.prepare()
+    # What is exported is compared with the CPU, which JAX_PLATFORMS=cuda would leave out.
+    jax_setup.prepare(also_cpu=True)
     trained = loading.load(args.workdir, args.data_dir)
     lines = export(trained, args.format, args.output)
     print(f"Network: {args.workdir} after epoch {trained.epoch} of {trained.config.num_epochs}")

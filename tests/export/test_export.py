@@ -363,6 +363,22 @@ def test_the_reference_is_the_network(split, logits) -> None:
     np.testing.assert_allclose(found["float64"], logits, rtol=0, atol=2e-5)
 
 
+@pytest.mark.usefixtures("few_images")
+def test_jax_without_the_cpu(tmp_path, monkeypatch) -> None:
+    def devices(backend: str) -> list[jax.Device]:
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "devices", devices)
+    path, before = tmp_path / "net.safetensors", jax.config.jax_platforms
+    jax.config.update("jax_platforms", "cuda")
+    try:
+        with pytest.raises(UserError, match="leaves it out; set JAX_PLATFORMS=cuda,cpu and"):
+            command.export(loading.from_weights(WEIGHTS), "safetensors", path)
+    finally:
+        jax.config.update("jax_platforms", before)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
