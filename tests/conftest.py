@@ -28,6 +28,16 @@ def _tfds_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield root
 
 
+@pytest.fixture(scope="module")
+def exact_products() -> Iterator[None]:
+    """Makes a GPU or TPU compute in full float32, for tests that compare with other programs.
+
+    By default they round the factors of products; see docs/ACCELERATORS.md, "Precision".
+    """
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def data_dir(_tfds_data_dir: Path) -> Path:
     """The folder that TFDS_DATA_DIR names, with MNIST prepared in it. Not to be changed."""

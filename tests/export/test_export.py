@@ -28,6 +28,8 @@ from mnist_flax.export.network import Network, Program
 from mnist_flax.input_pipeline import Split
 from mnist_flax.trained import loading, weights
 
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 USING = (Path(__file__).parents[2] / "docs" / "USING.md").read_text()
 OTHER = "4k5 pool 6k1 pool 5 5 same 3"
 
