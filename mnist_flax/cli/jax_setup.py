@@ -63,13 +63,17 @@ def start_devices(also_cpu: bool = False) -> None:
     """
     jax_settings.pin()
     asked = jax.config.jax_platforms or ""  # type: ignore[attr-defined]
-    if also_cpu and asked and "cpu" not in asked.split(","):
+    add_cpu = also_cpu and bool(asked) and "cpu" not in asked.split(",")
+    if add_cpu:
         # The first of them stays the one that JAX uses by default.
         jax.config.update("jax_platforms", f"{asked},cpu")
     said: list[str] = []
     try:
         with _listening(said):
             jax.devices()
+        if add_cpu and jax.default_backend() == "cpu":
+            # JAX alone would be content with the CPU.
+            raise RuntimeError("only the CPU has started")
     except Exception as error:  # Whatever a plugin of JAX and a driver happen to raise.
         reason = "; ".join(filter(None, [*said, one_line(str(error))])) or "it has no plugin"
         found = accelerators.find()

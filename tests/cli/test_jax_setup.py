@@ -216,9 +216,16 @@ def test_what_jax_says_is_one_line_each(monkeypatch, capsys, platforms):
         *(("cpu", "cpu"), (None, None)),
     ],
 )
-def test_the_cpu_beside_another_device(platforms, asked, expected):
+def test_the_cpu_beside_another_device(monkeypatch, platforms, asked, expected):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     platforms(asked)
     jax_setup.start_devices()
     assert jax.config.jax_platforms == asked
     jax_setup.start_devices(also_cpu=True)
     assert jax.config.jax_platforms == expected
+
+
+def test_the_cpu_instead_of_another_device(platforms):
+    platforms("cuda")
+    with pytest.raises(UserError, match=r"JAX_PLATFORMS='cuda'\): only the CPU has started; "):
+        jax_setup.start_devices(also_cpu=True)
