@@ -32,6 +32,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.fixture(scope="module")
+def exact_products() -> Iterator[None]:
+    """Makes a GPU or TPU compute in full float32, for tests that compare with other programs.
+
+    By default they round the factors of products; see docs/ACCELERATORS.md, "Precision".
+    """
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for all processes of pytest-xdist."""

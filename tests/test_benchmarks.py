@@ -47,6 +47,18 @@ def tiny_config(data_dir, tmp_path_factory):
     )
 
 
+def test_rounded_factors_change_little(data_dir, capsys):
+    weights = Path(__file__).parent / "fixtures" / "trained.safetensors"
+    script("precision").main(str(weights), "test[:200]")
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("200 images")
+    values = [re.fullmatch(r"(.*): (.*)%, (.*), (\d+) changed", line) for line in lines]
+    assert [found[1] for found in values] == ["float32", "TF32 (GPU)", "bfloat16 (TPU)"]
+    exact, tf32, bfloat16 = (float(found[3]) for found in values)
+    assert exact == 0 < tf32 < 0.03 < bfloat16 < 0.3
+    assert all(float(found[2]) > 99 for found in values)
+
+
 def test_busy_time_is_the_length_of_a_union():
     busy = script("profile_step").busy_ms
     assert busy([(5, 6), (0, 2), (1, 3), (1, 1.5)]) == 4

@@ -23,6 +23,7 @@ BASE = {"errors", "paths", "metrics", "config", "architecture", "datasets", "par
 # A place, a file or a folder, and the places that it may import besides itself.
 TABLE = {
     "errors": set(),
+    "accelerators": set(),
     "metrics": set(),
     "architecture": {"errors"},
     "config": {"errors", "paths", "architecture"},
@@ -35,13 +36,14 @@ TABLE = {
     "runs": {"errors", "paths", "config", "metrics", "plots", "parallel"},
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
-    "cli": {"errors", "paths", "config", "ops"},
+    "cli": {"errors", "accelerators", "paths", "config", "ops"},
     **dict.fromkeys(COMMANDS, BASE | CORE | {"plots", "runs", "train", "trained", "cli"}),
 }
 
 # What needs no accelerator must not wait for JAX to be imported.
 WITHOUT_JAX = {
     "errors",
+    "accelerators",
     "paths",
     "metrics",
     "architecture",

@@ -12,13 +12,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax.errors import UserError
+from mnist_flax.errors import UserError, warn
 from mnist_flax.parallel import processes
-from mnist_flax.runs import checkpoints, files, workdirs
+from mnist_flax.runs import checkpoints, devices, files, workdirs
 from mnist_flax.runs.curves_writer import CurvesWriter
 from mnist_flax.runs.summary import summarize
 from mnist_flax.runs.tensorboard import TensorBoardWriter
-from mnist_flax.runs.terminal import Progress, Terminal
+from mnist_flax.runs.terminal import Progress, Terminal, say
 from mnist_flax.runs.writers import MetricsWriter, Writer, to_plain
 
 
@@ -42,6 +42,7 @@ class Run:
         self.workdir = workdir
         self.history = list(saved.history) if saved else []
         self.saved_state = saved.state if saved else None
+        self._began = saved.began if saved else devices.here()
         self._config, self._overwrite = config, overwrite
         # The start of the run, moved back by the times of the epochs before a resume.
         earlier = sum(line["train_seconds"] + line["test_seconds"] for line in self.history)
@@ -81,6 +82,10 @@ class Run:
         keep = {*MetricsWriter.FILES, events.path.name}
         workdirs.remove_stale(self.workdir, keep, patterns)
         self._terminal.print_head(model_table, len(self.history))
+        say(f"Device: {devices.in_words()}")
+        changes = devices.changes(self._began)
+        if changes:
+            warn(f"the run may end otherwise than it would have: {changes}")
 
     @contextlib.contextmanager
     def progress(self, epoch: int) -> Iterator[Progress | None]:
@@ -111,7 +116,8 @@ class Run:
         line = to_plain(record)
         with files.in_one_piece:
             # A line on record always has its checkpoint.
-            checkpoints.save(self.workdir, self._config, state, [*self.history, line])
+            history = [*self.history, line]
+            checkpoints.save(self.workdir, self._config, state, history, self._began)
             for writer in self._writers:
                 writer.epoch(line)
         self.history.append(line)

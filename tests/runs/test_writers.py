@@ -136,6 +136,7 @@ def test_lines_in_a_pipe(
         f"Workdir: {tmp_path}",
         "the table",
         "Compiling: some seconds, and less the next time.",
+        "Device: cpu",
         "Epoch 1  Train: Loss=0.0500 Accuracy=98.75  "
         "Test set: Average loss: 0.0165, Accuracy: 9768/10000 (97.68%)  25.0 s",
         "Epoch 2  Train: Loss=0.0500 Accuracy=98.75  "
@@ -167,7 +168,7 @@ def test_bar_on_a_terminal(
         progress(469, 0.0033, 0.9921)
     run.save(None, make_record(1, 0.9949))
     lines = re.split(r"[\r\n]+", sys.stdout.getvalue().strip())
-    assert lines[3] == "Epoch 1"
+    assert lines[4] == "Epoch 1"
     assert len(lines[-2]) <= columns
     assert re.fullmatch(
         rf"Train: Loss=0\.0033 {batch}Accuracy=99\.21: 100%\|\S+\| "
