@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from mnist_flax import progress
 from mnist_flax.cli import jax_setup
 from mnist_flax.datasets import preparation
 
@@ -25,6 +26,8 @@ def _tfds_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # Many tests start a run of the same shapes: it is compiled once.
         jax_setup.prepare()
         patch.setenv("TFDS_DATA_DIR", str(root))
+        # What a command prints does not depend on how fast this machine is.
+        patch.setenv("TQDM_DISABLE", "1")
         yield root
 
 
@@ -33,3 +36,10 @@ def data_dir(_tfds_data_dir: Path) -> Path:
     """The folder that TFDS_DATA_DIR names, with MNIST prepared in it. Not to be changed."""
     preparation.prepare("mnist", _tfds_data_dir)
     return _tfds_data_dir
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns progress on, and has it shown at once, in this process."""
+    monkeypatch.delenv("TQDM_DISABLE")
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)

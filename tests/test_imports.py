@@ -18,7 +18,17 @@ CORE = {
     *("plain", "models", "augment", "optimizers", "input_pipeline", "inference", "steps"),
     *("programs", "model_table", "network_arrays", "torch_interop"),
 }
-BASE = {"errors", "paths", "metrics", "config", "architecture", "datasets", "parallel", "ops"}
+BASE = {
+    "errors",
+    "paths",
+    "progress",
+    "metrics",
+    "config",
+    "architecture",
+    "datasets",
+    "parallel",
+    "ops",
+}
 
 # A place, a file or a folder, and the places that it may import besides itself.
 TABLE = {
@@ -27,12 +37,13 @@ TABLE = {
     "architecture": {"errors"},
     "config": {"errors", "paths", "architecture"},
     "paths": {"errors"},
-    "datasets": {"errors", "paths"},
+    "progress": {"errors"},
+    "datasets": {"errors", "paths", "progress"},
     "parallel": {"errors"},
     "ops": {"parallel"},
     **dict.fromkeys(CORE, BASE | CORE),
     "plots": {"metrics", "augment", "config"},
-    "runs": {"errors", "paths", "config", "metrics", "plots", "parallel"},
+    "runs": {"errors", "paths", "progress", "config", "metrics", "plots", "parallel"},
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
     "cli": {"errors", "paths", "config", "ops"},
@@ -43,6 +54,7 @@ TABLE = {
 WITHOUT_JAX = {
     "errors",
     "paths",
+    "progress",
     "metrics",
     "architecture",
     "config",

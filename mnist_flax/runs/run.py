@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
+from mnist_flax import progress
 from mnist_flax.errors import UserError
 from mnist_flax.parallel import processes
 from mnist_flax.runs import checkpoints, files, workdirs
@@ -61,7 +62,7 @@ class Run:
           num_test: number of test images.
           example: uint8[28,28], the image that TensorBoard shows the augmentations of.
         """
-        self._watched = processes.told_by_first(sys.stdout.isatty)
+        self._watched = processes.told_by_first(partial(progress.is_live, sys.stdout))
         if not processes.is_first():
             return
         if self._overwrite:
@@ -69,7 +70,9 @@ class Run:
         # A killed save may have left files; if no epoch follows, no later save removes them.
         checkpoints.remove_unfinished(self.workdir)
         steps = config_lib.steps_per_epoch(self._config, num_train)
-        self._terminal = Terminal(self.workdir, steps, num_test, watched=self._watched)
+        self._terminal = Terminal(
+            self.workdir, self._config.num_epochs, steps, num_test, watched=self._watched
+        )
         metrics = MetricsWriter(self.workdir, self._config, self.history)
         events = TensorBoardWriter(self.workdir, self._config, self.history, example)
         curves = CurvesWriter(self.workdir, self.history)
@@ -84,7 +87,7 @@ class Run:
 
     @contextlib.contextmanager
     def progress(self, epoch: int) -> Iterator[Progress | None]:
-        """Shows a progress bar for an epoch, from 1, if stdout is a terminal.
+        """Shows a progress bar for an epoch, from 1, on a terminal and in a notebook.
 
         Yields:
           The function that moves the bar, or None if there is no bar. If the first process has

@@ -167,6 +167,17 @@ def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsy
     assert capsys.readouterr().out.startswith(f"Report: {run}/report.html (")
 
 
+@pytest.mark.usefixtures("impatient", "data_dir")
+def test_it_says_what_it_is_at(tmp_path, capsys) -> None:
+    run = write_run(tmp_path / "run", test_split="test[:60]")
+    assert command.main(["--workdir", str(run)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if not line.startswith("warning: ")] == [
+        "Computing the network's answers on 60 images ...",
+        "Drawing the plots ...",
+    ]
+
+
 def content(folder: Path) -> dict[str, bytes | None]:
     return {
         str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
