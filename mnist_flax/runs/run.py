@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mnist_flax.runs.curves_writer import CurvesWriter
 from mnist_flax.runs.summary import summarize
 from mnist_flax.runs.tensorboard import TensorBoardWriter
 from mnist_flax.runs.terminal import Progress, Terminal
-from mnist_flax.runs.writers import MetricsWriter, Writer, to_plain
+from mnist_flax.runs.writers import Answers, MetricsWriter, Writer, to_plain
 
 
 class Run:
@@ -119,12 +119,20 @@ class Run:
                 writer.epoch(line)
         self.history.append(line)
 
-    def finish(self, *, params: int, num_test: int, **environment: Any) -> dict[str, Any]:
+    def finish(
+        self,
+        *,
+        params: int,
+        num_test: int,
+        answers: Callable[[], Answers],
+        **environment: Any,
+    ) -> dict[str, Any]:
         """Ends the run: summary.json and the verdict, then the pictures.
 
         Args:
           params: number of the network's parameters.
           num_test: number of test images.
+          answers: computes the network's answers, on the first process alone.
           **environment: compile_seconds, backend and device_count of summary.json.
 
         Returns:
@@ -137,7 +145,7 @@ class Run:
                 self._config, self.history, params, num_test, seconds, **environment
             )
             for writer in self._writers:
-                writer.finish(summary)
+                writer.finish(summary, answers)
             return summary
 
         summary: dict[str, Any] = processes.told_by_first(finish)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_flax import errors, metrics, progress
+from mnist_flax.runs.writers import Answers
 
 # Is told, several times an epoch: the steps done, the loss of the last of them, and the share
 # of this epoch's images so far that were right.
@@ -105,7 +106,7 @@ class Terminal:
         """Estimates the time that epochs take by those before; 0 before there is one."""
         return epochs * sum(self._seconds) / max(1, len(self._seconds))
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Mapping[str, Any], answers: Callable[[], Answers]) -> None:
         """Prints where the results are, and whether the target was met."""
         results = "summary.json, metrics.jsonl, curves.png, TensorBoard"
         say(f"Results: {self._workdir} ({results})", _verdict(summary))

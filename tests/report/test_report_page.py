@@ -15,6 +15,7 @@ from PIL import Image
 
 from mnist_flax import config as config_lib
 from mnist_flax import input_pipeline, metrics, train
+from mnist_flax.plots import diagnostics, mistakes
 from mnist_flax.report import build_page, command
 from mnist_flax.runs import pages
 from mnist_flax.trained import loading
@@ -136,6 +137,18 @@ def test_nothing_is_loaded(finished: Path, page: Page) -> None:
 
 def test_it_has_the_mark_of_its_command(finished: Path) -> None:
     assert pages.mark(command.NAME) in (finished / "report.html").read_bytes()[:500]
+
+
+def test_tensorboard_shows_the_same_pictures(finished: Path, data_dir: Path) -> None:
+    """What the training left there is what the trained network answers now."""
+    run = loading.load(finished)
+    test = input_pipeline.load("test[:100]", data_dir)
+    answers = metrics.log_probabilities(loading.logits(run, test.images))
+    scores = metrics.score(answers, test.labels)
+    wrong = mistakes.find_mistakes(test.images, test.labels, np.exp(answers))
+    (events,) = (path.read_bytes() for path in finished.glob("events.out.tfevents.*"))
+    assert diagnostics.draw_confusion(scores.confusion) in events
+    assert mistakes.draw_mistakes(wrong, most=90) in events
 
 
 def test_the_plots_are_files_too(finished: Path, page: Page) -> None:

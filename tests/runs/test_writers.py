@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from test_files import full_disk
-from test_tensorboard import read_events
+from test_tensorboard import make_answers, read_events
 
 from mnist_flax import config as config_lib
 from mnist_flax.plots import augmentations, curves
@@ -67,6 +67,7 @@ def finish_run(run: Run, num_test: int = 10_000) -> dict[str, Any]:
     return run.finish(
         params=19_114,
         num_test=num_test,
+        answers=make_answers,
         compile_seconds=7.5,
         backend="cpu",
         device_count=1,
@@ -348,7 +349,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_warning(
     assert out.splitlines()[-1].startswith("Target of 99.4 % met at epoch 1")
     warnings = err.splitlines()
     assert [line.partition(" could")[0] for line in warnings] == [
-        "warning: TensorBoard's augmentations",
+        "warning: TensorBoard's pictures",
         "warning: curves.png",
     ]
     for line in warnings:
