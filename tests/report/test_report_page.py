@@ -9,13 +9,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from helpers.figures import make_history
 from helpers.html_pages import Page
 from helpers.trained_runs import WEIGHTS, write_run
 from PIL import Image
 
 from mnist_flax import config as config_lib
 from mnist_flax import input_pipeline, metrics, train
-from mnist_flax.plots import diagnostics, mistakes
+from mnist_flax.plots import curves, diagnostics, mistakes
 from mnist_flax.report import build_page, command
 from mnist_flax.runs import pages
 from mnist_flax.trained import loading
@@ -119,9 +120,24 @@ def test_the_tables(finished: Path, page: Page, data_dir: Path) -> None:
 
 
 def test_every_part_can_be_reached(page: Page) -> None:
+    assert_links_lead_somewhere(page)
+
+
+def assert_links_lead_somewhere(page: Page) -> None:
+    """Each part has a link, and each link leads to a part."""
     assert sections(page) == SECTIONS
     links = [link[1:] for link in page.linked if link.startswith("#")]
     assert sorted(links) == sorted(SECTIONS)
+
+
+def test_the_panels_have_the_order_of_curves_png(page: Page) -> None:
+    texts = [str(a["alt"]) for tag, a in page.tags if tag == "img"]
+    starts = ("Training and test accuracy", "Training and test loss", "The learning rate")
+    places = [i for start in starts for i, text in enumerate(texts) if text.startswith(start)]
+    assert places == [places[0], places[0] + 1, places[0] + 2]
+    assert list(curves.draw_panels(make_history(1), 0.994)) == [
+        *("accuracy", "loss", "learning_rate"),
+    ]
 
 
 def test_nothing_is_loaded(finished: Path, page: Page) -> None:
@@ -158,8 +174,8 @@ def test_the_plots_are_files_too(finished: Path, page: Page) -> None:
     for path in (finished / "report").iterdir():
         with Image.open(path) as image:
             assert image.format == "PNG"
-            assert image.width == 1080
-    plots = [a for tag, a in page.tags if tag == "img" and a["width"] == "540"]
+            assert image.width == (648 if path.stem == "learning_rate" else 1080)
+    plots = [a for tag, a in page.tags if tag == "img" and a["width"] in ("540", "324")]
     assert len(plots) == len(PLOTS) - 1  # The mistakes are on the page one by one.
     assert all(a["alt"] for a in plots)
     assert len([tag for tag, _ in page.tags if tag == "source"]) == len(plots)
@@ -177,6 +193,7 @@ def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsy
     for words in (f"{tmp_path}/{name} ", "backend </td><i>?", "<u> &lt;"):
         assert words in found.text
     assert "No mistakes Every one of the 60 test images is right." in found.text
+    assert_links_lead_somewhere(found)
     assert capsys.readouterr().out.startswith(f"Report: {run}/report.html (")
 
 
@@ -208,6 +225,7 @@ def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
     found = read_page(run)
     assert "This run has not finished. The report shows it after epoch 1 of 5" in found.text
     assert "in summary.json when it finishes; there is none yet." in found.text
+    assert_links_lead_somewhere(found)
     # Nothing of the run is changed, and nothing is left beside the report.
     after = content(run)
     assert {path: after.pop(path) for path in before} == before
