@@ -20,7 +20,7 @@ from mnist_flax.trained import folding
 from mnist_flax.trained.loading import Trained
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("network.js", "strokes.js", "page.js")
+_SCRIPTS = ("network.js", "strokes.js", "doubt.js", "page.js", "pen.js")
 
 
 def build(run: Trained) -> bytes:

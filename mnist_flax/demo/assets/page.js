@@ -1,5 +1,5 @@
 
-// The page: takes strokes, draws them, and shows the network's answer.
+// The page: shows what is drawn, and the network's answer.
 
 // Width of the pen; the paper is 1 wide.
 const PEN = 0.08;
@@ -8,8 +8,8 @@ const find = (name) => document.getElementById(name);
 const paper = find("paper");
 const logits = makeNetwork(JSON.parse(find("network").textContent));
 // For tests and the console: pixels(strokes) gives 784 pixels, 0 (background) to 255, and
-// logits(pixels) ten logits.
-window.mnist = { pixels: (strokes) => toMnist(strokes, PEN), logits };
+// logits(pixels) ten logits, mayBeOne(pixels) whether a 7 may be a 1.
+window.mnist = { pixels: (strokes) => strokesToMnist(strokes, PEN), logits, mayBeOne };
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
   const item = document.createElement("li");
@@ -27,8 +27,6 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
 });
 
 let strokes = [];
-// The id of the pointer that draws, or null; a second finger or the palm does not draw.
-let drawing = null;
 let waiting = false;
 
 /** Redraws the page with the next frame. */
@@ -38,9 +36,15 @@ function update() {
   requestAnimationFrame(() => {
     waiting = false;
     drawPaper();
-    const pixels = toMnist(strokes, PEN);
+    const pixels = strokesToMnist(strokes, PEN);
     drawSeen(pixels);
-    answer(strokes.length ? softmax(logits(pixels)) : null);
+    document.body.classList.toggle("drawn", strokes.length > 0);
+    if (!strokes.length) answer(null, "It answers as you draw.");
+    else if (isTooSmall(strokes)) answer(null, "This is no digit yet. Draw it larger.");
+    else {
+      const shares = softmax(logits(pixels));
+      answer(shares, describe(shares, pixels));
+    }
   });
 }
 
@@ -76,10 +80,10 @@ function drawSeen(pixels) {
   find("seen").getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Shows ten probabilities, or null for an empty paper. */
-function answer(shares) {
-  const first = shares ? shares.indexOf(Math.max(...shares)) : -1;
-  document.body.classList.toggle("drawn", shares !== null);
+/** Shows ten probabilities, or null where there is no answer, and a sentence. */
+function answer(shares, sentence) {
+  const first = shares ? largest(shares) : -1;
+  document.body.classList.toggle("answered", shares !== null);
   bars.forEach(({ item, percent }, digit) => {
     const share = shares ? shares[digit] : 0;
     item.style.setProperty("--share", share.toFixed(4));
@@ -87,75 +91,47 @@ function answer(shares) {
     percent.textContent = Math.round(100 * share);
   });
   find("digit").textContent = shares ? first : "?";
-  find("sentence").textContent = shares ? describe(shares, first) : "It answers as you draw.";
+  find("sentence").textContent = sentence;
 }
 
-/** Describes ten probabilities in a sentence. */
-function describe(shares, first) {
-  const name = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
-  if (shares[first] >= 0.9) return `This is ${name(first)}.`;
-  const others = shares.map((share, digit) => (digit === first ? 0 : share));
-  const second = others.indexOf(Math.max(...others));
-  const sure = shares[first] >= 0.6 ? "Probably" : "Perhaps";
-  return `${sure} ${name(first)}, or else ${name(second)}.`;
+/** Says what the digit alone does not: how sure it is, and what else it may be. */
+function describe(shares, pixels) {
+  const first = largest(shares);
+  const second = largest(shares.map((share, digit) => (digit === first ? 0 : share)));
+  if (shares[first] < 0.6) return `Perhaps. It may be ${withArticle(second)}.`;
+  if (shares[first] < 0.9) return `Probably, or else ${withArticle(second)}.`;
+  return first === 7 && mayBeOne(pixels) ? "Or a 1 with a long flag?" : "";
 }
+
+const largest = (shares) => shares.indexOf(Math.max(...shares));
+const withArticle = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
 
 /** Gives screen readers the answer once a stroke is done, not at every movement. */
-function speak() {
+function speak(prefix = "") {
   requestAnimationFrame(() => {
     const digit = bars.findIndex(({ item }) => item.classList.contains("first"));
-    find("spoken").textContent =
-      digit < 0
-        ? "The paper is empty."
-        : `${find("sentence").textContent} ${bars[digit].percent.textContent} percent.`;
+    const sentence = strokes.length ? find("sentence").textContent : "The paper is empty.";
+    const found = digit < 0 ? "" : `${digit}, ${bars[digit].percent.textContent} percent.`;
+    announce([prefix, found, sentence].filter(Boolean).join(" "));
   });
 }
 
-/** Empties the paper. */
-function clear() {
-  strokes = [];
-  drawing = null;
-  update();
-  speak();
+/** Has screen readers say a text when they are done with what they say. */
+function announce(text) {
+  find("spoken").textContent = text;
 }
 
-/** Adds the place of a pointer to the last stroke. */
-function addPoint(event) {
-  const { left, top, width, height } = paper.getBoundingClientRect();
-  const inside = (value) => Math.min(Math.max(value, 0), 1);
-  strokes.at(-1).push([
-    inside((event.clientX - left) / width),
-    inside((event.clientY - top) / height),
-  ]);
+/** Redraws when only the pixels of the screen become finer or coarser. */
+function watchPixelRatio() {
+  const now = matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+  const changed = () => {
+    update();
+    watchPixelRatio();
+  };
+  now.addEventListener("change", changed, { once: true });
 }
 
-paper.addEventListener("pointerdown", (event) => {
-  if (drawing !== null || event.button !== 0) return;
-  drawing = event.pointerId;
-  paper.setPointerCapture(drawing);
-  strokes.push([]);
-  addPoint(event);
-  update();
-});
-paper.addEventListener("pointermove", (event) => {
-  if (event.pointerId !== drawing) return;
-  // A pen may move several times between two frames; not all browsers report that.
-  const all = event.getCoalescedEvents?.() ?? [];
-  (all.length ? all : [event]).forEach(addPoint);
-  update();
-});
-for (const end of ["pointerup", "pointercancel"]) {
-  paper.addEventListener(end, (event) => {
-    if (event.pointerId !== drawing) return;
-    drawing = null;
-    speak();
-  });
-}
-paper.addEventListener("contextmenu", (event) => event.preventDefault());
-find("clear").addEventListener("click", clear);
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" || event.key === "Delete") clear();
-});
 new ResizeObserver(update).observe(paper);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+watchPixelRatio();
 update();

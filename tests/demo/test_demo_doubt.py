@@ -1,0 +1,52 @@
+"""What the page says beside the digit, in real browsers: where it doubts."""
+
+import numpy as np
+import pytest
+from helpers.demo_page import draw, draw_strokes, shares
+from helpers.drawings import one
+
+from mnist_flax import input_pipeline
+
+FLAG = "Or a 1 with a long flag?"
+
+
+@pytest.mark.parametrize(
+    ("strokes", "digit", "sentences"),
+    [
+        (one(flag=0.2, drop=0.2), 1, ("",)),
+        (one(flag=0.4, drop=0.2, foot=0.4), 1, ("",)),
+        # The network is sure that this is a 7, as are those who wrote MNIST.
+        (one(flag=0.5, drop=0.3), 7, (FLAG, "Probably, or else a 1.")),
+        (one(flag=0.5, drop=0.3, lean=0.1), 7, (FLAG, "Probably, or else a 1.")),
+    ],
+)
+def test_ones_as_written_in_europe(strokes, digit, sentences, page) -> None:
+    draw_strokes(page, strokes)
+    assert int(np.argmax(shares(page))) == digit
+    assert page.text("sentence") in sentences
+
+
+def test_few_sevens_are_doubted(page, data_dir) -> None:
+    test = input_pipeline.load("test", data_dir)
+    sevens = test.images[test.labels == 7].reshape(-1, 784)
+    doubted = page.evaluate("(all) => all.map(mnist.mayBeOne)", sevens.tolist())
+    print(f"doubted {sum(doubted)} of {len(doubted)} sevens")
+    assert 0 < np.mean(doubted) < 0.025
+    assert page.evaluate("mnist.mayBeOne(new Array(784).fill(0))") is False
+
+
+def test_an_answer_that_is_not_sure_names_another(page) -> None:
+    for strokes in ([[(20, 20), (80, 80)]], [[(80, 20), (20, 80)]], [[(20, 50), (80, 50)]]):
+        draw_strokes(page, strokes)
+        found = shares(page)
+        second = int(np.argsort(found)[-2])
+        sentence = page.text("sentence")
+        if max(found) < 0.6:
+            assert sentence == f"Perhaps. It may be a{'n' * (second == 8)} {second}."
+        elif max(found) < 0.9:
+            assert sentence == f"Probably, or else a{'n' * (second == 8)} {second}."
+        else:
+            assert sentence in ("", FLAG)
+    page.press("Escape")
+    draw(page, 7)
+    assert page.text("sentence") == ""
