@@ -7,26 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import pytest
+from helpers.benchmark_scripts import FOLDER, script
 
 from mnist_flax import architecture
 from mnist_flax import config as config_lib
 from mnist_flax.bench import torch_process
 from mnist_flax.sweep import records
-
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
