@@ -11,4 +11,6 @@ def to_mnist(gray):
         if marks:
             return placing.to_mnist(ink.level, marks[0].mask, ink.floor)
     return None
+
+
 from mnist_flax.predict.decoding import _shades, _SIDE

@@ -86,9 +86,7 @@ def _parts(mask: np.ndarray) -> _Parts:
     at_rim = at_rim[1:]
     least = max(3, areas.max(initial=0) / 200)
     kept = [
-        i
-        for i in np.flatnonzero(areas >= least)
-        if not _is_frame(labels[boxes[i]] == i + 1)
+        i for i in np.flatnonzero(areas >= least) if not _is_frame(labels[boxes[i]] == i + 1)
     ]
     renumber = np.zeros(count + 1, int)
     renumber[np.array(kept, int) + 1] = np.arange(1, len(kept) + 1)

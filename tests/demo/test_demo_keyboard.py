@@ -18,8 +18,8 @@ SEVEN = (
 
 
 def to_paper(page) -> None:
-    """Goes to the paper with the tabulator, as it is after the button."""
-    page.press("Tab", "Tab")
+    """Goes to the paper with the tabulator, as it is after the buttons."""
+    page.press("Tab", "Tab", "Tab")
     assert page.evaluate("document.activeElement.id") == "paper"
 
 
@@ -102,7 +102,8 @@ def test_mouse_and_keyboard_draw_on_one_paper(page) -> None:
 
 
 def test_what_has_the_focus_is_seen_and_has_a_name(page) -> None:
-    for name, says in (("clear", "Clear"), ("paper", "Paper to draw on")):
+    names = {"open": "Open a picture…", "clear": "Clear", "paper": "Paper to draw on"}
+    for name, says in names.items():
         page.press("Tab")
         assert page.evaluate("document.activeElement.id") == name
         style, width = page.evaluate(

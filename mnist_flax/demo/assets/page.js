@@ -7,9 +7,9 @@ const PEN = 0.08;
 const find = (name) => document.getElementById(name);
 const paper = find("paper");
 const logits = makeNetwork(JSON.parse(find("network").textContent));
-// For tests and the console: pixels(strokes) gives 784 pixels, 0 (background) to 255, and
-// logits(pixels) ten logits, mayBeOne(pixels) whether a 7 may be a 1.
-window.mnist = { pixels: (strokes) => strokesToMnist(strokes, PEN), logits, mayBeOne };
+// For tests and the console: pixels(strokes) and toMnist(gray, height, width) give 784 pixels, 0
+// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels) whether a 7 may be a 1.
+window.mnist = { pixels: (strokes) => strokesToMnist(strokes, PEN), toMnist, logits, mayBeOne };
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
   const item = document.createElement("li");
@@ -27,6 +27,9 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
 });
 
 let strokes = [];
+// The picture that was given instead, or null: `shown`, a canvas; `pixels` and `box` of the digit
+// in it, or `refusal`, a sentence that says why there are none.
+let given = null;
 let waiting = false;
 
 /** Redraws the page with the next frame. */
@@ -36,24 +39,30 @@ function update() {
   requestAnimationFrame(() => {
     waiting = false;
     drawPaper();
-    const pixels = strokesToMnist(strokes, PEN);
-    drawSeen(pixels);
-    document.body.classList.toggle("drawn", strokes.length > 0);
-    if (!strokes.length) answer(null, "It answers as you draw.");
-    else if (isTooSmall(strokes)) answer(null, "This is no digit yet. Draw it larger.");
-    else {
-      const shares = softmax(logits(pixels));
-      answer(shares, describe(shares, pixels));
-    }
+    const { pixels, refusal } = given ?? readDrawing();
+    drawSeen(pixels ?? new Uint8Array(SIDE * SIDE));
+    document.body.classList.toggle("drawn", given !== null || strokes.length > 0);
+    const shares = refusal ? null : softmax(logits(pixels));
+    answer(shares, refusal ?? describe(shares, pixels));
   });
 }
 
-/** Draws the strokes on the paper. */
+/** Reads the strokes: `pixels`, and `refusal` if they are no digit. */
+function readDrawing() {
+  if (!strokes.length) return { refusal: "It answers as you draw." };
+  const pixels = strokesToMnist(strokes, PEN);
+  return isTooSmall(strokes)
+    ? { pixels, refusal: "This is no digit yet. Draw it larger." }
+    : { pixels };
+}
+
+/** Draws the strokes or the picture on the paper. */
 function drawPaper() {
   const side = Math.round(paper.clientWidth * window.devicePixelRatio);
   // Setting the size of a canvas clears it.
   paper.width = paper.height = side;
   const context = paper.getContext("2d");
+  if (given?.shown) drawPicture(context, side, given);
   context.scale(side, side);
   context.lineCap = context.lineJoin = "round";
   context.lineWidth = PEN;
@@ -71,6 +80,30 @@ function drawPaper() {
     context.lineTo(x + 1e-4, y);
     context.stroke();
   }
+}
+
+/** Draws a picture as large as the paper lets it, with a line around its digit. */
+function drawPicture(context, side, { shown, box }) {
+  context.save();
+  const scale = side / Math.max(shown.height, shown.width);
+  context.translate((side - scale * shown.width) / 2, (side - scale * shown.height) / 2);
+  context.scale(scale, scale);
+  // Black and white strokes are both seen on it, where the rest is transparent.
+  context.fillStyle = "#8f8f8f";
+  context.fillRect(0, 0, shown.width, shown.height);
+  context.drawImage(shown, 0, 0);
+  if (box) {
+    const gap = 4 / scale;
+    context.strokeStyle = getComputedStyle(find("cursor")).borderTopColor;
+    context.lineWidth = (2 * window.devicePixelRatio) / scale;
+    context.strokeRect(
+      box.left - gap,
+      box.top - gap,
+      box.right - box.left + 2 * gap,
+      box.bottom - box.top + 2 * gap,
+    );
+  }
+  context.restore();
 }
 
 /** Draws the image that the network sees. */
@@ -110,7 +143,8 @@ const withArticle = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
 function speak(prefix = "") {
   requestAnimationFrame(() => {
     const digit = bars.findIndex(({ item }) => item.classList.contains("first"));
-    const sentence = strokes.length ? find("sentence").textContent : "The paper is empty.";
+    const empty = !given && !strokes.length;
+    const sentence = empty ? "The paper is empty." : find("sentence").textContent;
     const found = digit < 0 ? "" : `${digit}, ${bars[digit].percent.textContent} percent.`;
     announce([prefix, found, sentence].filter(Boolean).join(" "));
   });

@@ -21,11 +21,18 @@ const onPaper = (value) => Math.min(Math.max(value, 0), 1);
 
 /** Empties the paper. */
 function clear() {
+  given = null;
   strokes = [];
   drawing = null;
   lowerPen(false);
   update();
   speak();
+}
+
+/** Begins a stroke; a picture makes way for it. */
+function begin(...points) {
+  given = null;
+  strokes.push(points);
 }
 
 /** Adds the place of a pointer to the last stroke. */
@@ -40,7 +47,7 @@ function addPoint(event) {
 function lowerPen(down) {
   isDown = down;
   find("cursor").classList.toggle("down", down);
-  if (down) strokes.push([place]);
+  if (down) begin(place);
 }
 
 /** Moves the keyboard's pen by what the held keys say; two of them move it aslant. */
@@ -60,7 +67,7 @@ paper.addEventListener("pointerdown", (event) => {
   paper.classList.remove("keyed");
   drawing = event.pointerId;
   paper.setPointerCapture(drawing);
-  strokes.push([]);
+  begin();
   addPoint(event);
   update();
 });
