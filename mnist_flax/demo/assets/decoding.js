@@ -72,36 +72,41 @@ function reduced(bitmap, factor) {
   const shade = new Float32Array(height * width);
   const alpha = new Float32Array(height * width);
   // In stripes: all of a photo at once would take too much memory for a phone.
-  const rows = Math.max(1, Math.floor(2 ** 21 / (bitmap.width * factor)));
-  const context = canvasOf(rows * factor, bitmap.width).getContext("2d", {
-    willReadFrequently: true,
-  });
-  for (let top = 0; top < height; top += rows) {
-    context.clearRect(0, 0, bitmap.width, rows * factor);
-    context.drawImage(bitmap, 0, -top * factor);
-    const { data } = context.getImageData(0, 0, bitmap.width, rows * factor);
-    for (let row = top; row < Math.min(top + rows, height); row++) {
-      const down = Math.min(factor, bitmap.height - row * factor);
-      for (let column = 0; column < width; column++) {
-        const across = Math.min(factor, bitmap.width - column * factor);
-        let [gray, opacity] = [0, 0];
-        for (let y = (row - top) * factor; y < (row - top) * factor + down; y++) {
-          for (let x = column * factor; x < column * factor + across; x++) {
-            const at = 4 * (y * bitmap.width + x);
-            const [red, green, blue] = [data[at], data[at + 1], data[at + 2]];
-            const luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
-            // Premultiplied: the colour of transparent pixels must not count.
-            gray += Math.round((luma * data[at + 3]) / 255);
-            opacity += data[at + 3];
-          }
-        }
-        const i = row * width + column;
-        alpha[i] = Math.floor(opacity / (down * across) + 0.5) / 255;
-        shade[i] = Math.floor(gray / (down * across) + 0.5) / Math.max(alpha[i], 1 / 255);
-      }
+  const rows = factor * Math.max(1, Math.floor(2 ** 21 / (bitmap.width * factor)));
+  const context = canvasOf(rows, bitmap.width).getContext("2d", { willReadFrequently: true });
+  for (let top = 0; top < bitmap.height; top += rows) {
+    context.clearRect(0, 0, bitmap.width, rows);
+    context.drawImage(bitmap, 0, -top);
+    const { data } = context.getImageData(0, 0, bitmap.width, rows);
+    const end = Math.min(rows, bitmap.height - top);
+    for (let y = 0; y < end; y++) {
+      const row = Math.floor((top + y) / factor) * width;
+      addRow(data, y * bitmap.width, bitmap.width, factor, shade, alpha, row);
     }
   }
+  for (let i = 0; i < shade.length; i++) {
+    const down = Math.min(factor, bitmap.height - Math.floor(i / width) * factor);
+    const count = down * Math.min(factor, bitmap.width - (i % width) * factor);
+    alpha[i] = Math.floor(alpha[i] / count + 0.5) / 255;
+    shade[i] = Math.floor(shade[i] / count + 0.5) / Math.max(alpha[i], 1 / 255);
+  }
   return { height, width, shade, alpha };
+}
+
+/**
+ * Adds the grey levels and opacities of `count` pixels from `start` on to the items of `shade` and
+ * `alpha` from `row` on, `factor` of them to each. (A function of its own and plain numbers: it runs
+ * over millions of pixels.)
+ */
+function addRow(data, start, count, factor, shade, alpha, row) {
+  for (let x = 0; x < count; x++) {
+    const at = 4 * (start + x);
+    const luma = (data[at] * 19595 + data[at + 1] * 38470 + data[at + 2] * 7471 + 0x8000) >> 16;
+    const i = row + Math.floor(x / factor);
+    // Premultiplied: the colour of transparent pixels must not count.
+    shade[i] += Math.round((luma * data[at + 3]) / 255);
+    alpha[i] += data[at + 3];
+  }
 }
 
 /** Makes a picture with transparency opaque. */
