@@ -56,8 +56,8 @@ class Seen(NamedTuple):
 
 def read(picture: Image.Image) -> Seen:
     """Reads a picture as `predict` reads a file."""
-    factor = -(-max(picture.size) // images._SIDE)
-    return Seen(images.to_mnist(images._shades(picture, factor)), None)
+    readings = images.read_image(picture)
+    return Seen(readings[0][0].image, readings[0][0].warning) if readings else Seen(None, None)
 
 
 def read_plainly(picture: Image.Image) -> Seen:

@@ -1,16 +1,124 @@
-"""Reads a person's picture and turns its digit into an image like MNIST's."""
+"""Reads a person's picture and turns its digits into images like MNIST's.
+
+The steps, one module each:
+  decoding   a file becomes grey levels
+  contrast   grey levels become ink: how much darker, or lighter, each pixel is than its paper
+  lines      ruled lines, squares and printed boxes are taken out of the ink
+  strokes    the ink's connected parts become marks: digits, and what else was drawn
+  placing    a mark is scaled and centred like the digits of MNIST
+docs/OWN_DIGITS.md shows them in pictures.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from mnist_flax.predict import contrast, decoding, placing, strokes
+from mnist_flax.errors import UserError
+from mnist_flax.predict import contrast, decoding, lines, placing, strokes
+from mnist_flax.predict.decoding import Picture
+from mnist_flax.predict.strokes import Mark
+
+# Ink that covers more of a picture than this is more than a digit.
+_MOSTLY_INK = 0.5
+# Ink with less contrast than this, or than this many times the noise, is too faint to be sure.
+_FAINT, _UNSURE = 0.06, 1.8
+# A mark that is at the rim on one side, and this far from the other, was cut off there.
+_CUT = 0.1
 
 
-def to_mnist(gray):
-    for ink in contrast.find_ink(gray):
+class Digit(NamedTuple):
+    """A mark in a picture, as the network sees it.
+
+    Attributes:
+      image: uint8[28,28], 0 (background) to 255.
+      box: left, top, right, bottom in pixels of the upright picture.
+      warning: what is unusual about its place and its ink; None if nothing is.
+    """
+
+    image: np.ndarray
+    box: tuple[int, int, int, int]
+    warning: str | None
+
+
+# The digits of a picture, the largest first.
+Reading = list[Digit]
+
+
+def read(path: str | Path) -> list[Reading]:
+    """Reads an image file.
+
+    Args:
+      path: as for decoding.decode_file.
+
+    Returns:
+      One or two ways to read it, the likelier one first: the ink can be darker or lighter than
+      its paper.
+
+    Raises:
+      UserError: the file cannot be decoded, or nothing stands out in it.
+    """
+    path = Path(path)
+    readings = find_digits(decoding.decode_file(path))
+    if not readings:
+        raise UserError(f"{path} is blank; give an image of a digit")
+    return readings
+
+
+def read_image(image: Image.Image) -> list[Reading]:
+    """Reads an image as `read` reads a file; an empty list if nothing stands out in it."""
+    return find_digits(decoding.decode(image))
+
+
+def to_mnist(gray: np.ndarray) -> np.ndarray | None:
+    """Finds the digit in a picture, scales it and places it like MNIST's.
+
+    Args:
+      gray: float32[H,W], 0 (black) to 255: a digit, dark on light or light on dark.
+
+    Returns:
+      uint8[28,28], 0 (background) to 255; None if nothing stands out from the background.
+    """
+    readings = find_digits(Picture(gray, 1, 0))
+    return readings[0][0].image if readings else None
+
+
+def find_digits(picture: Picture) -> list[Reading]:
+    """Finds the digits in a picture; returns what `read` returns, empty if it is blank."""
+    found = []
+    for ink in contrast.find_ink(picture.gray):
+        ink = lines.without_lines(ink)
         marks = strokes.find_marks(ink)
         if marks:
-            return placing.to_mnist(ink.level, marks[0].mask, ink.floor)
+            found.append((ink, marks))
+    if len(found) == 2 and strokes.is_sheet(found[0][1][0]):
+        found.reverse()
+    return [
+        [
+            Digit(placing.to_mnist(ink, mark), _box(picture, mark), _warning(ink, mark))
+            for mark in marks
+        ]
+        for ink, marks in found
+    ]
+
+
+def _box(picture: Picture, mark: Mark) -> tuple[int, int, int, int]:
+    """Computes where a mark is in the upright file."""
+    rows, columns = mark.box
+    edges = (columns.start, rows.start, columns.stop, rows.stop)
+    left, top, right, bottom = (round((x - picture.margin) * picture.scale) for x in edges)
+    return left, top, right, bottom
+
+
+def _warning(ink: contrast.Ink, mark: Mark) -> str | None:
+    """Tells what is unusual about a mark's place and ink."""
+    if mark.area > _MOSTLY_INK * ink.level.size:
+        return "ink covers most of the picture"
+    for side, length in zip(mark.box, ink.level.shape, strict=True):
+        before, behind = side.start, length - side.stop
+        if min(before, behind) == 0 and max(before, behind) > _CUT * mark.size:
+            return "it is cut off at the rim"
+    if ink.most < max(_FAINT, _UNSURE * ink.floor):
+        return "it is very faint"
     return None
-
-
-from mnist_flax.predict.decoding import _shades, _SIDE

@@ -8,42 +8,40 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from mnist_flax.predict.contrast import Ink
+from mnist_flax.predict.strokes import Mark
+
 # In pixels: the longer side of MNIST's digits, the place of their centre of mass, and a stroke
 # width that 99 % of them exceed.
 _FIT, _CENTRE, _WIDTH = 20, 14, 1.8
 
 
-def stroke_width(mask: np.ndarray) -> float:
-    """Measures the mean width, in pixels, of the strokes in bool[H,W]."""
-    # The pixels of a long stroke are on average a quarter of its width from its edge. The
-    # transform measures to the nearest pixel outside, which is half a pixel more.
-    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    return 4 * (float(inside[mask].mean()) - 0.5)
-
-
-def to_mnist(level: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
-    """Makes an image like MNIST's of a digit.
-
-    Args:
-      level: float32[H,W], the ink, 0 (paper) to 1.
-      mask: bool[H,W], the pixels of the digit's strokes; not empty.
-      floor: the least ink that is no noise.
+def to_mnist(ink: Ink, mark: Mark) -> np.ndarray:
+    """Makes an image like MNIST's of a mark.
 
     Returns:
       uint8[28,28], 0 (background) to 255.
     """
+    margin = int(mark.width / 2) + 2
+    top, left = (max(0, side.start - margin) for side in mark.box)
+    level = ink.level[top : mark.box[0].stop + margin, left : mark.box[1].stop + margin].copy()
+    mask = np.zeros(level.shape, bool)
+    rows, columns = (
+        slice(side.start - start, side.stop - start)
+        for side, start in zip(mark.box, (top, left), strict=True)
+    )
+    mask[rows, columns] = mark.mask
     inside = level[mask]
     full = np.percentile(inside[inside >= np.median(inside)], 60)
-    ink = np.clip((level - floor / 2) / (full - floor / 2), 0, 1)
-    width = stroke_width(mask)
+    level = np.clip((level - ink.floor / 2) / (full - ink.floor / 2), 0, 1)
     outside = ndimage.distance_transform_edt(~mask)
     # Keep the faded edge of a stroke, up to half the stroke's width.
-    ink[(outside > width / 2 + 1) | (ink < 0.2)] = 0
-    thin = _WIDTH / _FIT * max(np.ptp(np.argwhere(ink), axis=0) + 1)
-    if width < thin:
+    level[(outside > mark.width / 2 + 1) | (level < 0.2)] = 0
+    thin = _WIDTH / _FIT * max(np.ptp(np.argwhere(level), axis=0) + 1)
+    if mark.width < thin:
         # Scaled down, the strokes of a fine pen would nearly vanish: widen them.
-        ink = np.clip((thin - width) / 2 + 1 - outside, 0, 1)
-    return _place(ink.astype(np.float32))
+        level = np.clip((thin - mark.width) / 2 + 1 - outside, 0, 1)
+    return _place(level.astype(np.float32))
 
 
 def _place(ink: np.ndarray) -> np.ndarray:

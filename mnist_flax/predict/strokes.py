@@ -11,10 +11,12 @@ import numpy as np
 from scipy import ndimage
 
 from mnist_flax.predict.contrast import Ink
-from mnist_flax.predict.placing import stroke_width
 
 _LEVELS = 12
-_EIGHT = np.ones((3, 3), bool)
+# A sheet of paper is thicker than this share of its size, whatever is written on it.
+_THICK = 0.15
+# Parts with less area than this share of the largest one are specks.
+_SPECK = 1 / 200
 Box = tuple[slice, slice]
 
 
@@ -22,31 +24,31 @@ class Mark(NamedTuple):
     """Strokes that belong together: a digit, or something else that was drawn.
 
     Attributes:
-      mask: bool[H,W], its pixels in the picture.
-      box: the rows and the columns that it covers.
+      box: the rows and the columns of the picture that it covers.
+      mask: bool[h,w], its pixels within the box.
       width: the mean width of its strokes, in pixels.
       at_rim: whether it touches the rim of the picture.
     """
 
-    mask: np.ndarray
     box: Box
+    mask: np.ndarray
     width: float
     at_rim: bool
 
     @property
+    def height(self) -> int:
+        """The height of its box, in pixels."""
+        return self.mask.shape[0]
+
+    @property
     def size(self) -> int:
         """The longer side of its box, in pixels."""
-        return max(_sides(self.box))
+        return max(self.mask.shape)
 
-
-class _Parts(NamedTuple):
-    """The connected parts of the ink above a level; arrays have one item for each."""
-
-    labels: np.ndarray
-    boxes: list[Box]
-    areas: np.ndarray
-    sizes: np.ndarray
-    at_rim: np.ndarray
+    @property
+    def area(self) -> int:
+        """The number of its pixels."""
+        return int(self.mask.sum())
 
 
 def find_marks(ink: Ink) -> list[Mark]:
@@ -55,43 +57,83 @@ def find_marks(ink: Ink) -> list[Mark]:
     Returns:
       The marks that are at least a third as large as the largest one; that one first.
     """
-    levels = np.linspace(ink.floor, ink.floor + 0.8 * (ink.most - ink.floor), _LEVELS)
-    best, size = None, 0.0
+    best: list[Mark] = []
+    levels = ink.floor + np.linspace(0, 0.8, _LEVELS) * (ink.most - ink.floor)
     for level in levels:
-        parts = _parts(ink.level > level)
-        inner = parts.sizes[~parts.at_rim]
-        if len(inner) and inner.max() > 1.02 * size:
-            best, size = parts, inner.max()
-    # A digit that is cut tight touches the rim, and what does not is a speck.
+        inner = [part for part in _parts(ink.level > level) if not part.at_rim]
+        if inner and _largest(inner) > 1.02 * _largest(best):
+            best = inner
+    # A digit that is cut tight touches the rim; what does not touch it is a speck.
     middle = _parts(ink.level > ink.floor + 0.4 * (ink.most - ink.floor))
-    if best is None or size < 0.35 * max(middle.sizes[middle.at_rim], default=0):
+    if _largest(best) < 0.35 * _largest([part for part in middle if part.at_rim]):
         best = middle
-        chosen = np.ones(len(middle.sizes), bool)
-    else:
-        chosen = ~best.at_rim
-    if not chosen.any():
-        return []
-    marks = _group(best, np.flatnonzero(chosen))
-    marks.sort(key=lambda mark: -mark.size)
+    marks = sorted(_group(best), key=lambda mark: -mark.size)
     return [mark for mark in marks if 3 * mark.size >= marks[0].size]
 
 
-def _parts(mask: np.ndarray) -> _Parts:
+def _stroke_width(mask: np.ndarray) -> float:
+    """Measures the mean width, in pixels, of the strokes in bool[H,W]."""
+    # The pixels of a long stroke are on average a quarter of its width from its edge. The
+    # transform measures to the nearest pixel outside, which is half a pixel more.
+    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return 4 * (float(inside[mask].mean()) - 0.5)
+
+
+def is_sheet(mark: Mark) -> bool:
+    """Tells whether a mark is a sheet of paper, upright or turned, with something on it."""
+    if mark.width < _THICK * mark.size:
+        return False
+    filled = ndimage.binary_fill_holes(mark.mask)
+    points = np.argwhere(filled)
+    turns = [
+        np.array([[np.cos(x), np.sin(x)], [-np.sin(x), np.cos(x)]])
+        for x in np.radians(np.arange(-20, 21, 4))
+    ]
+    least = min(float(np.prod(np.ptp(points @ turn, axis=0) + 1)) for turn in turns)
+    return bool(filled.sum() > 0.85 * least and filled.sum() > 1.02 * mark.area)
+
+
+def _largest(marks: list[Mark]) -> int:
+    """Returns the size of the largest mark; 0 if there is none."""
+    return max((mark.size for mark in marks), default=0)
+
+
+def _parts(mask: np.ndarray) -> list[Mark]:
     """Finds the connected parts of a mask, without specks and frames."""
-    labels, count = ndimage.label(mask, _EIGHT)
-    boxes = ndimage.find_objects(labels)
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     at_rim = np.zeros(count + 1, bool)
     at_rim[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
-    at_rim = at_rim[1:]
-    least = max(3, areas.max(initial=0) / 200)
-    kept = [
-        i for i in np.flatnonzero(areas >= least) if not _is_frame(labels[boxes[i]] == i + 1)
-    ]
-    renumber = np.zeros(count + 1, int)
-    renumber[np.array(kept, int) + 1] = np.arange(1, len(kept) + 1)
-    sizes = np.array([max(_sides(boxes[i])) for i in kept], float)
-    return _Parts(renumber[labels], [boxes[i] for i in kept], areas[kept], sizes, at_rim[kept])
+    boxes = ndimage.find_objects(labels)
+    parts = []
+    for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
+        part = labels[boxes[i]] == i + 1
+        if _is_frame(part):
+            # A printed box, and what touches it from within.
+            corner = boxes[i][0].start, boxes[i][1].start
+            parts += [_moved(inner, corner) for inner in _parts(_without_frame(part))]
+        else:
+            parts.append(Mark(boxes[i], part, _stroke_width(part), bool(at_rim[i + 1])))
+    return parts
+
+
+def _moved(mark: Mark, corner: tuple[int, int]) -> Mark:
+    """Moves a mark that was found in a part of the picture to its place in the whole."""
+    rows, columns = (
+        slice(side.start + start, side.stop + start)
+        for side, start in zip(mark.box, corner, strict=True)
+    )
+    return Mark((rows, columns), mark.mask, mark.width, at_rim=False)
+
+
+def _without_frame(part: np.ndarray) -> np.ndarray:
+    """Removes the rows and columns at the sides of a frame that it lines."""
+    part = part.copy()
+    for turns in range(4):
+        side = np.rot90(part, turns)
+        lined = side.mean(1) > 0.6
+        side[: int(np.argmin(lined)) + 1] = False
+    return part
 
 
 def _is_frame(part: np.ndarray) -> bool:
@@ -104,41 +146,57 @@ def _is_frame(part: np.ndarray) -> bool:
     return bool(lined > 0.8 and part.mean() < 0.5)
 
 
-def _group(parts: _Parts, chosen: np.ndarray) -> list[Mark]:
-    """Joins the parts of broken strokes to marks."""
-    widths = {i: stroke_width(parts.labels[parts.boxes[i]] == i + 1) for i in chosen}
-    groups: list[list[int]] = []
-    for i in sorted(chosen, key=lambda i: -parts.areas[i]):
-        near = [g for g in groups if any(_belongs(parts, widths, i, j) for j in g)]
-        merged = [int(i), *(k for g in near for k in g)]
-        groups = [g for g in groups if g not in near] + [merged]
-    marks = []
-    for group in groups:
-        mask = np.isin(parts.labels, np.array(group) + 1)
-        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        marks.append(Mark(mask, box, stroke_width(mask), bool(parts.at_rim[group].any())))
+def _group(parts: list[Mark]) -> list[Mark]:
+    """Joins the parts of broken strokes."""
+    marks = sorted(parts, key=lambda mark: -mark.area)
+    i = 0
+    while i < len(marks):
+        mates = [mark for mark in marks[i + 1 :] if _belongs(mark, marks[i])]
+        for mate in mates:
+            marks[i] = _join(marks[i], mate)
+        marks = [mark for mark in marks if not any(mark is mate for mate in mates)]
+        i = 0 if mates else i + 1
     return marks
 
 
-def _belongs(parts: _Parts, widths: dict[int, float], small: int, large: int) -> bool:
-    """Tells whether a part belongs to the same digit as a larger one."""
-    size = parts.sizes[large]
-    if parts.areas[small] < parts.areas[large] / 25:
+def _belongs(small: Mark, large: Mark) -> bool:
+    """Tells whether a mark is a part of the same digit as a larger one."""
+    if small.area < large.area / 25:
         return False
-    if widths[small] > 1.7 * widths[large] and parts.sizes[small] < 2 * widths[small]:
+    if small.width > 1.7 * large.width and small.size < 2 * small.width:
         return False  # A blot, wider than any stroke.
-    (rows, columns), (rows2, columns2) = parts.boxes[large], parts.boxes[small]
-    down = max(rows.start, rows2.start) - min(rows.stop, rows2.stop)
-    across = max(columns.start, columns2.start) - min(columns.stop, columns2.stop)
-    if max(down, across) > 0.2 * size:
+    down, across = (
+        max(a.start, b.start) - min(a.stop, b.stop)
+        for a, b in zip(large.box, small.box, strict=True)
+    )
+    if max(down, across) > 0.2 * large.size:
         return False
-    narrow = min(columns.stop - columns.start, columns2.stop - columns2.start)
-    low = rows2.stop - rows2.start < 0.5 * (rows.stop - rows.start)
-    # Digits stand beside each other, the parts of one digit above each other.
-    return bool(-across >= 0.5 * narrow or (low and across < widths[large]))
+    # Digits stand beside each other and are about as high; the parts of one digit stand above
+    # each other, or one is much lower, or hardly any gap is between them.
+    height, width = (
+        max(a.stop, b.stop) - min(a.start, b.start)
+        for a, b in zip(large.box, small.box, strict=True)
+    )
+    narrow = min(small.mask.shape[1], large.mask.shape[1])
+    if -across >= 0.5 * narrow:
+        return True
+    return width < 0.9 * height and (
+        small.height < 0.5 * large.height or across < 0.6 * large.width
+    )
 
 
-def _sides(box: Box) -> tuple[int, int]:
-    """Computes the height and the width of a box."""
-    return box[0].stop - box[0].start, box[1].stop - box[1].start
+def _join(one: Mark, other: Mark) -> Mark:
+    """Makes one mark of two."""
+    box = tuple(
+        slice(min(a.start, b.start), max(a.stop, b.stop))
+        for a, b in zip(one.box, other.box, strict=True)
+    )
+    mask = np.zeros([side.stop - side.start for side in box], bool)
+    for mark in (one, other):
+        within = tuple(
+            slice(a.start - b.start, a.stop - b.start)
+            for a, b in zip(mark.box, box, strict=True)
+        )
+        mask[within] |= mark.mask
+    width = (one.area * one.width + other.area * other.width) / (one.area + other.area)
+    return Mark((box[0], box[1]), mask, width, one.at_rim or other.at_rim)
