@@ -80,7 +80,10 @@ def draw_steps(picture: Image.Image) -> bytes:
 def _paper(gray: np.ndarray) -> np.ndarray:
     """Computes the paper's gray levels as `contrast` does, for dark ink."""
     window = max(5, int(contrast._WINDOW * max(gray.shape)) | 1)
-    return contrast._closing(contrast._smooth(gray), window)
+    closed: np.ndarray = ndimage.grey_closing(
+        contrast._smooth(gray), (window, window), mode="nearest"
+    )
+    return closed
 
 
 def failures() -> dict[str, Image.Image]:
