@@ -12,6 +12,8 @@ from helpers.own_digits import glyphs, kinds, sheets
 
 from mnist_flax.predict import answers, images
 
+pytestmark = pytest.mark.slow
+
 EACH = 20
 # Of EACH pictures, those that must be read. Of 240 to 750 more are: these are few, and some of
 # the strokes that the generator draws are read wrong on plain paper, too.
