@@ -100,7 +100,7 @@ def scaled(glyph: np.ndarray, side: float) -> np.ndarray:
 
 
 def row(glyphs: Sequence[np.ndarray], gap: int) -> np.ndarray:
-    """Sets glyphs side by side on one line, `gap` pixels apart; 0: so that their ink touches."""
+    """Sets glyphs side by side on one line, `gap` pixels apart; 0: they touch."""
     height = max(glyph.shape[0] for glyph in glyphs)
     line = np.zeros((height, 0), np.float32)
     for glyph in glyphs:
