@@ -34,7 +34,12 @@ def from_fonts(paths: Sequence[Path]) -> Writer:
     """Writes texts in one of these fonts."""
 
     def write(rng: np.random.Generator, text: str) -> np.ndarray:
-        return typeset(text, paths[rng.integers(len(paths))])
+        first = rng.integers(len(paths))
+        # Some fonts have no ink for some marks.
+        for path in [*paths[first:], *paths[:first]]:
+            if ImageFont.truetype(str(path), 40).getmask(text).getbbox():
+                return typeset(text, path)
+        raise ValueError(f"no font has {text}")
 
     return write
 
