@@ -368,7 +368,7 @@ def test_two_processes_prepare_at_once(tmp_path, digest):
     wait_for(tmp_path / "waiting")
     (tmp_path / "go").touch()
     for process in (first, second):
-        assert process.communicate(timeout=100) == (digest + "\n", "")
+        assert process.communicate(timeout=300) == (digest + "\n", "")
     assert_only_prepared_data(tmp_path)
 
 
@@ -378,7 +378,7 @@ def test_killed_preparation_is_done_again(tmp_path, digest):
     first.kill()
     first.communicate()
     assert len(list((tmp_path / "data" / "mnist_idx").glob("incomplete.*"))) == 1
-    assert start(LOAD, tmp_path).communicate(timeout=100) == (digest + "\n", "")
+    assert start(LOAD, tmp_path).communicate(timeout=300) == (digest + "\n", "")
     assert_only_prepared_data(tmp_path)
 
 
@@ -389,5 +389,5 @@ def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path, digest):
     wait_for(tmp_path / "waiting")
     first.kill()
     first.communicate()
-    assert second.communicate(timeout=100) == (digest + "\n", "")
+    assert second.communicate(timeout=300) == (digest + "\n", "")
     assert_only_prepared_data(tmp_path)
