@@ -7,26 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import pytest
+from helpers.benchmark_scripts import FOLDER, script
 
 from mnist_flax import architecture
 from mnist_flax import config as config_lib
 from mnist_flax.bench import torch_process
 from mnist_flax.sweep import records
-
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_config(path, *lines):
@@ -56,6 +45,18 @@ def tiny_config(data_dir, tmp_path_factory):
         "config.test_split = 'test[:100]'",
         "config.model.architecture = '4 pool 4 pool 4'",
     )
+
+
+def test_rounded_factors_change_little(data_dir, capsys):
+    weights = Path(__file__).parent / "fixtures" / "trained.safetensors"
+    script("precision").main(str(weights), "test[:200]")
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("200 images")
+    values = [re.fullmatch(r"(.*): (.*)%, (.*), (\d+) changed", line) for line in lines]
+    assert [found[1] for found in values] == ["float32", "TF32 (GPU)", "bfloat16 (TPU)"]
+    exact, tf32, bfloat16 = (float(found[3]) for found in values)
+    assert exact == 0 < tf32 < 0.03 < bfloat16 < 0.3
+    assert all(float(found[2]) > 99 for found in values)
 
 
 def test_busy_time_is_the_length_of_a_union():

@@ -12,6 +12,8 @@ from helpers import networks
 from mnist_flax import augment, input_pipeline, models, plain
 from mnist_flax.trained import loading
 
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
 

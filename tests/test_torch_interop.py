@@ -15,6 +15,8 @@ from mnist_flax import torch_interop
 from mnist_flax.errors import UserError
 from mnist_flax.models import ConvNet
 
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 FIXTURE = Path(__file__).parent / "fixtures" / "torch_parity.npz"
 
 

@@ -26,6 +26,8 @@ from helpers import networks
 from mnist_flax import augment, config, input_pipeline, optimizers, steps, torch_interop
 from mnist_flax.models import ConvNet
 
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 FIXTURE = Path(__file__).parent / "fixtures" / "torch_parity.npz"
 STEPS_PER_EPOCH = 469
 CONV_BIASES = {f"conv{i}.bias" for i in range(1, 7)}

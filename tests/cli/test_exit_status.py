@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import jax
 import pytest
 
 from mnist_flax.cli import exit_status
@@ -70,8 +71,34 @@ def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert (out, err) == ("", f"warning: {safe} is blank\nerror: {safe} cannot be read\n")
 
 
+def test_a_device_with_too_little_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    def allocate() -> None:
+        jax.numpy.zeros(1 << 44).block_until_ready()
+
+    def compile_for_tpu() -> None:
+        raise RuntimeError(
+            "INTERNAL: in fusion: RESOURCE_EXHAUSTED: Ran\nout of hbm" + "." * 999
+        )
+
+    for command, words in (
+        (allocate, "Out of memory allocating"),
+        (compile_for_tpu, "Ran out"),
+    ):
+        assert run(command) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        (line,) = err.splitlines()
+        assert line.startswith(f"error: the device has too little memory ({words}")
+        assert "lower config.batch_size" in line
+        assert len(line) < 400
+
+
 @pytest.mark.parametrize(
-    "error", [ValueError("a bug"), OSError(errno.ENOENT, "not a full disk")]
+    "error",
+    [
+        *(ValueError("a bug"), OSError(errno.ENOENT, "not a full disk")),
+        RuntimeError("INTERNAL: a bug of XLA"),
+    ],
 )
 def test_an_error_of_the_program_keeps_its_traceback(error: Exception) -> None:
     def command() -> None:
