@@ -94,7 +94,7 @@ def test_a_device_with_too_little_memory(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_machine_with_too_little_memory(capsys: pytest.CaptureFixture[str]) -> None:
     def command() -> None:
-        np.zeros(1 << 60)
+        np.zeros(1 << 50)
 
     assert run(command) == 1
     words = "error: this machine has too little memory; end what else uses it\n"
