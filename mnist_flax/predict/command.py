@@ -5,16 +5,23 @@ Examples:
   python -m mnist_flax.predict --workdir runs/first scans photo.jpg --save-preview seen.png
   python -m mnist_flax.predict --weights net.safetensors --json digit.png
 
-An image is a PNG, JPEG or BMP file of one digit, of any size and colour, dark on light or light
-on dark. A folder stands for the image files in it. The digit is found, scaled and centred like
-the digits of MNIST; --save-preview shows the result, which explains many a wrong answer. In a
-photo, plain paper should reach all edges, without a hard shadow.
+An image is a PNG, JPEG, BMP, WebP or TIFF file, or a HEIC file where pillow-heif is installed,
+of any size and colour, dark on light or light on dark. A folder stands for the image files in
+it. The digit is found, scaled and centred like the digits of MNIST; --save-preview shows the
+result, which explains many a wrong answer. docs/OWN_DIGITS.md tells what can be read.
 
-The table has one line for each image: the most likely digit, the runner-up, and the probability
-of each. --json prints one line of JSON instead: an array with one object for each image,
+The table has one line for each image: the most likely digit, the runner-up, the probability of
+each, and a warning if the image does not show one plain digit. --json prints one line of JSON
+instead: an array with one object for each image,
   {"file": "digit.png", "digit": 3, "probability": 0.998, "runner_up": 5,
-   "runner_up_probability": 0.001, "probabilities": [ten numbers, for 0 to 9]}
+   "runner_up_probability": 0.001, "probabilities": [ten numbers, for 0 to 9],
+   "warning": null or a text}
 or, for an image that cannot be used, {"file": "digit.png", "error": "why"}.
+
+--many reads every digit of an image: a number, a column, a form. Its table has one line for
+each digit, with its box: left, top, right and bottom in pixels. With --json the object is
+  {"file": "form.png", "text": "42", "digits": [as above, with "box" in the place of "file"]}
+with the digits in reading order.
 
 An image that cannot be used is also named on stderr; all others are answered.
 Exit status: 0 if all images were answered, 2 for bad input, 130 for Ctrl-C, 1 for any other
@@ -26,7 +33,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,9 +43,11 @@ from mnist_flax.errors import UserError, printable
 from mnist_flax.paths import local_path
 from mnist_flax.runs import files
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+if TYPE_CHECKING:
+    from mnist_flax.predict.answers import Answer
+
 # What people take for pictures, too.
-_OTHER_PICTURES = (".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".gif", ".svg", ".jxl")
+_OTHER_PICTURES = (".avif", ".gif", ".svg", ".jxl", ".pdf")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,27 +64,25 @@ def _run(args: argparse.Namespace) -> None:
         _check_preview(preview)
     paths = _image_files(args.images)
     # JAX and SciPy take a second to import: report bad input before that.
-    from scipy.special import softmax
-
     from mnist_flax.cli import jax_setup
+    from mnist_flax.predict import answers
     from mnist_flax.trained import loading
 
     jax_setup.prepare()
     run = loading.choose(args.workdir, args.weights, args.data_dir)
-    images, problems = _read(paths)
-    good = [path for path in paths if path in images]
-    seen = np.array([images[path] for path in good], np.uint8).reshape(-1, 28, 28)
-    probabilities = softmax(loading.logits(run, seen).astype(np.float64), axis=1)
-    answers = dict(zip(good, probabilities, strict=True))
+    readings, problems = _read(paths)
+    found = answers.answer([*readings.values()], lambda images: loading.logits(run, images))
+    if args.many:
+        found = [answers.in_reading_order(each) for each in found]
+    else:
+        found = [[answers.single(each)] for each in found]
+    answered = dict(zip(readings, found, strict=True))
     if args.json:
-        print(json.dumps([_record(path, answers, problems) for path in paths]))
-    elif good:
-        print(_table(answers))
-    if preview and good:
-        from mnist_flax.plots.predictions import draw_preview
-
-        names = [printable(path.name) for path in good]
-        files.replace(preview, draw_preview(seen, probabilities, names))
+        print(json.dumps([_record(path, answered, problems, args.many) for path in paths]))
+    elif answered:
+        print(_table(answered, args.many))
+    if preview and answered:
+        files.replace(preview, _preview(answered, args.many))
     if len(problems) == 1:
         raise UserError(*problems.values())
     if problems:
@@ -90,6 +97,9 @@ def _image_files(arguments: list[str]) -> list[Path]:
     Raises:
       UserError: a folder has no image file, or cannot be read.
     """
+    from mnist_flax.predict import decoding
+
+    suffixes = [*decoding.SUFFIXES, *(decoding.HEIC_SUFFIXES if decoding.reads_heic() else ())]
     paths: dict[Path, None] = {}
     for argument in (local_path("an image", text) for text in arguments):
         if not os.path.isdir(argument):  # Path.is_dir raises for a name that is too long.
@@ -102,23 +112,28 @@ def _image_files(arguments: list[str]) -> list[Path]:
                 f"the folder {argument} cannot be read ({error.strerror}); name image files"
             ) from None
         shown = [path for path in entries if not path.name.startswith(".")]
-        inside = [path for path in shown if path.suffix.lower() in _SUFFIXES]
+        inside = [path for path in shown if path.suffix.lower() in suffixes]
         for path in shown:
-            if path.suffix.lower() in _OTHER_PICTURES:
+            suffix = path.suffix.lower()
+            if suffix in suffixes:
+                continue
+            if suffix in decoding.HEIC_SUFFIXES:
+                errors.warn(f"{path} is skipped; pip install pillow-heif to have it read")
+            elif suffix in _OTHER_PICTURES:
                 errors.warn(f"{path} is skipped; convert it to PNG or JPEG to have it read")
         if not inside:
             raise UserError(
-                f"the folder {argument} has no image ({', '.join(_SUFFIXES)}); name another"
+                f"the folder {argument} has no image ({', '.join(suffixes)}); name another"
             )
         paths |= dict.fromkeys(inside)
     return list(paths)
 
 
-def _read(paths: list[Path]) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
+def _read(paths: list[Path]) -> tuple[dict[Path, list[Any]], dict[Path, str]]:
     """Reads image files.
 
     Returns:
-      The images that can be used, uint8[28,28]; for each of the others, why it cannot.
+      The readings of the images that can be used; for each of the others, why it cannot.
     """
     from mnist_flax.predict import images
 
@@ -131,40 +146,79 @@ def _read(paths: list[Path]) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
     return good, problems
 
 
-def _best_two(shares: np.ndarray) -> list[tuple[int, float]]:
-    """Finds the most likely digit and the runner-up, each with its probability."""
-    return [(int(digit), float(shares[digit])) for digit in np.argsort(-shares)[:2]]
-
-
 def _record(
-    path: Path, answers: dict[Path, np.ndarray], problems: dict[Path, str]
+    path: Path, answered: "dict[Path, list[Answer]]", problems: dict[Path, str], many: bool
 ) -> dict[str, Any]:
     """Makes the object that --json prints for a file."""
     if path in problems:
         return {"file": str(path), "error": problems[path]}
-    (digit, probability), (runner_up, runner_up_probability) = _best_two(answers[path])
+    digits = [_fields(each) for each in answered[path]]
+    if not many:
+        return {"file": str(path), **digits[0]}
+    for fields, each in zip(digits, answered[path], strict=True):
+        fields["box"] = list(each.digit.box)
+    text = "".join(str(fields["digit"]) for fields in digits)
+    return {"file": str(path), "text": text, "digits": digits}
+
+
+def _fields(answer: "Answer") -> dict[str, Any]:
+    """Lists what --json prints of a digit."""
+    (digit, probability), (runner_up, runner_up_probability) = answer.best_two
     return {
-        "file": str(path),
         "digit": digit,
         "probability": probability,
         "runner_up": runner_up,
         "runner_up_probability": runner_up_probability,
-        "probabilities": answers[path].tolist(),
+        "probabilities": answer.probabilities.tolist(),
+        "warning": answer.warning,
     }
 
 
-def _table(answers: dict[Path, np.ndarray]) -> str:
-    """Makes the table: one line for each file."""
-    names = [printable(str(path)) for path in answers]
+def _table(answered: "dict[Path, list[Answer]]", many: bool) -> str:
+    """Makes the table: one line for each file, or for each digit of it."""
+    names = [printable(str(path)) for path, each in answered.items() for _ in each]
     width = max(map(len, ["file", *names]))
-    lines = [f"{'file':{width}}  digit  probability  runner-up  probability"]
-    for name, shares in zip(names, answers.values(), strict=True):
-        (digit, first), (runner_up, second) = _best_two(shares)
-        lines.append(
-            f"{name:{width}}  {digit:5}  {100 * first:9.2f} %  {runner_up:9}  "
+    box = f"{'box':19}  " if many else ""
+    lines = [f"{'file':{width}}  {box}digit  probability  runner-up  probability"]
+    for name, each in zip(
+        names, (x for found in answered.values() for x in found), strict=True
+    ):
+        (digit, first), (runner_up, second) = each.best_two
+        box = "".join(f"{edge:4} " for edge in each.digit.box) + " " if many else ""
+        line = (
+            f"{name:{width}}  {box}{digit:5}  {100 * first:9.2f} %  {runner_up:9}  "
             f"{100 * second:9.2f} %"
         )
+        lines.append(f"{line}  {each.warning}" if each.warning else line)
     return "\n".join(lines)
+
+
+def _preview(answered: "dict[Path, list[Answer]]", many: bool) -> bytes:
+    """Draws what the network sees; with `many`, also where it was found."""
+    from mnist_flax.plots.predictions import draw_preview
+
+    marks = [(path, each) for path, found in answered.items() for each in found]
+    names = [printable(path.name) for path, _ in marks]
+    seen = np.stack([each.digit.image for _, each in marks])
+    probabilities = np.stack([each.probabilities for _, each in marks])
+    if not many:
+        return draw_preview(seen, probabilities, names)
+    from mnist_flax.plots.boxes import draw_boxes
+    from mnist_flax.predict import decoding
+
+    pictures = [decoding.decode_file(path) for path in answered]
+    return draw_boxes(
+        [picture.gray for picture in pictures],
+        [
+            [
+                tuple(x / picture.scale + picture.margin for x in each.digit.box)
+                for each in found
+            ]
+            for picture, found in zip(pictures, answered.values(), strict=True)
+        ],
+        [[each.best_two[0] for each in found] for found in answered.values()],
+        [printable(path.name) for path in answered],
+    )
 
 
 def _check_preview(path: Path) -> None:
@@ -180,5 +234,6 @@ def _add_flags(parser: arguments.Parser) -> None:
     parser.add_argument(
         "images", nargs="*", metavar="IMAGE", help="image files, or folders of them"
     )
+    parser.add_argument("--many", action="store_true", help="read every digit of an image")
     parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
     parser.add_path("--save-preview", "a new .png file, to show what the network sees")

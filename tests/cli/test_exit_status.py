@@ -1,6 +1,8 @@
 """Exit statuses, and one line on stderr for each."""
 
 import errno
+import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,3 +137,18 @@ sys.exit(exit_status.run([], "", lambda parser: None, command))
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["main", "evaluate", "export", "report", "predict", "demo", "sweep", "bench"]
+)
+def test_a_command_run_inside_other_code_ends_that_code_only_by_an_exception(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [command, "--help"])
+    # It forgets some variables for good.
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(f"mnist_flax.{command}", run_name="__main__")
+    assert end.value.code == 0
+    assert f"python -m mnist_flax.{command}" in capsys.readouterr().out

@@ -10,7 +10,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
+from helpers import forks
 from helpers.idx_files import flipped, idx_bytes, write_gz
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
@@ -335,7 +335,7 @@ print(hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest())
 
 def start(script: str, folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", "import sys\n" + script, str(folder)],
+        [*forks.python(), "-c", "import sys\n" + script, str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import forks
 from PIL import Image
 
 from mnist_flax import main as main_command
@@ -20,6 +20,7 @@ from mnist_flax.sweep import command, seeds
 from mnist_flax.sweep.records import LINES, SETTINGS
 
 SMALL = [
+    "--config.model.architecture=4 pool 4 pool 4",
     "--config.train_split=train[:200]",
     "--config.test_split=test[:500]",
     "--config.num_epochs=2",
@@ -193,7 +194,7 @@ def poison(monkeypatch, seed):
     monkeypatch.setattr(Programs, "train_epoch", poisoned)
 
 
-@pytest.mark.parametrize("parallel", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("parallel", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_seed_that_diverges(data_dir, tmp_path, capsys, monkeypatch, parallel):
     """The others are trained to their end, and only they count; the exit status is 1."""
     poison(monkeypatch, seed=1)
@@ -236,7 +237,7 @@ def test_sigterm(data_dir, tmp_path):
     """The seeds that are done are on record; the same command trains the others."""
     workdir = tmp_path / "sweep"
     argv = [
-        *(sys.executable, "-m", "mnist_flax.sweep", *SMALL, "--seeds", "3"),
+        *(*forks.python(), "-m", "mnist_flax.sweep", *SMALL, "--seeds", "3"),
         *("--workdir", str(workdir), "--config.num_epochs=30"),
     ]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
@@ -260,7 +261,7 @@ def test_seeds_at_once_on_many_devices(swept, tmp_path):
     workdir = tmp_path / "sweep"
     options = ("--workdir", str(workdir), "--seeds", "3", "--parallel", "2")
     result = subprocess.run(
-        [sys.executable, "-m", "mnist_flax.sweep", *SMALL, *options],
+        [*forks.python(), "-m", "mnist_flax.sweep", *SMALL, *options],
         capture_output=True,
         text=True,
         check=False,

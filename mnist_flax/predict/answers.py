@@ -1,0 +1,94 @@
+"""Answers which digits a picture shows, with a warning where that is doubtful."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+
+from mnist_flax.predict import doubt
+from mnist_flax.predict.images import Digit, Reading
+
+# A mark that is at least this large beside the largest one is another digit.
+_ANOTHER = 0.5
+
+
+class Answer(NamedTuple):
+    """What the network sees in one mark of a picture.
+
+    Attributes:
+      digit: the mark.
+      probabilities: float64[10], that it is a 0, a 1, ..., a 9.
+      warning: why it may be no plain digit; None if nothing says so.
+    """
+
+    digit: Digit
+    probabilities: np.ndarray
+    warning: str | None
+
+    @property
+    def best_two(self) -> list[tuple[int, float]]:
+        """The most likely digit and the runner-up, each with its probability."""
+        order = np.argsort(-self.probabilities)[:2]
+        return [(int(digit), float(self.probabilities[digit])) for digit in order]
+
+
+def answer(
+    pictures: Sequence[Sequence[Reading]], network: Callable[[np.ndarray], np.ndarray]
+) -> list[list[Answer]]:
+    """Answers for every mark of every picture.
+
+    Of two ways to read a picture the first one counts, unless its largest mark looks like no
+    digit and that of the second one does.
+
+    Args:
+      pictures: the ways to read each picture; at least one each.
+      network: computes logits, float[N,10], of images uint8[N,28,28].
+
+    Returns:
+      For each picture its marks, in the order of the reading.
+    """
+    marks = [mark for readings in pictures for reading in readings for mark in reading]
+    if not marks:
+        return []
+    images = np.stack([mark.image for mark in marks])
+    logits = np.asarray(network(images), np.float64)
+    doubts = doubt.unlike_a_digit(images, logits)
+    probabilities = softmax(logits, axis=1)
+    judged = iter(
+        Answer(mark, shares, mark.warning or (doubt.WARNING if doubtful else None))
+        for mark, shares, doubtful in zip(marks, probabilities, doubts, strict=True)
+    )
+    chosen = []
+    for readings in pictures:
+        ways = [[next(judged) for _ in reading] for reading in readings]
+        plain = [way for way in ways if way[0].warning is None]
+        chosen.append((plain or ways)[0])
+    return chosen
+
+
+def single(answers: Sequence[Answer]) -> Answer:
+    """Takes the largest mark of a picture for its digit; warns if there are others."""
+    first = answers[0]
+    tall = [_height(each) >= _ANOTHER * _height(first) for each in answers]
+    if sum(tall) > 1:
+        return first._replace(warning=f"there are {sum(tall)} marks; try --many")
+    return first
+
+
+def in_reading_order(answers: Sequence[Answer]) -> list[Answer]:
+    """Sorts the marks of a picture line by line, each from the left to the right."""
+    lines: list[list[Answer]] = []
+    for each in sorted(answers, key=lambda each: each.digit.box[1] + each.digit.box[3]):
+        middle = (each.digit.box[1] + each.digit.box[3]) / 2
+        # The last line's marks reach below this one's middle: it is of the same line.
+        if lines and middle < np.mean([other.digit.box[3] for other in lines[-1]]):
+            lines[-1].append(each)
+        else:
+            lines.append([each])
+    return [each for line in lines for each in sorted(line, key=lambda x: x.digit.box[0])]
+
+
+def _height(each: Answer) -> int:
+    """Returns the height of a mark in pixels."""
+    return each.digit.box[3] - each.digit.box[1]

@@ -1,0 +1,92 @@
+"""Finds the ink in a picture: what is thin, and darker or lighter than the paper around it.
+
+The paper at a pixel is the grey level that a morphological closing leaves: it fills every dark
+thing narrower than a window and keeps all others. Shadows, light spots, the edge of a sheet and
+the table under it are wider than the window, or reach to the rim, which is taken to go on
+outside: they are paper, not ink.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+# The window's side, as a share of the picture's longer side: wider than the boldest stroke.
+_WINDOW = 0.35
+# Added to the paper's grey levels, of 255: in nearly black paper noise is no contrast.
+_DARK = 24
+# The least contrast that can be ink, of 1, and the least in standard deviations of the noise.
+_LEAST, _NOISE = 0.03, 5
+
+
+class Ink(NamedTuple):
+    """The ink of a picture.
+
+    Attributes:
+      level: float32[H,W], 0 (paper) to 1 (black ink on white paper).
+      floor: the least level that is no noise.
+      most: the level of the strongest ink.
+    """
+
+    level: np.ndarray
+    floor: float
+    most: float
+
+
+def find_ink(gray: np.ndarray) -> list[Ink]:
+    """Measures how much darker, and how much lighter, each pixel is than its paper.
+
+    Args:
+      gray: float32[H,W], 0 (black) to 255.
+
+    Returns:
+      The ink if it is dark and if it is light, the more likely one first; without one that does
+      not stand out from the noise.
+    """
+    gray = _smooth(gray * (255 / max(float(np.percentile(gray, 99.9)), 1)))
+    window = max(5, int(_WINDOW * max(gray.shape)) | 1)
+    grays = (gray, 255 - gray)
+    papers = [_closing(each, window) for each in grays]
+    # The right one removes all strokes, the other one fills their holes and keeps the strokes:
+    # what it takes for paper has more edges.
+    order = np.argsort([_edges(paper) for paper in papers], kind="stable")
+    inks = [_ink(grays[i], papers[i]) for i in order]
+    return [ink for ink in inks if ink.most > 1.3 * ink.floor]
+
+
+def _closing(gray: np.ndarray, window: int) -> np.ndarray:
+    """Fills what is dark and narrower than a window; the rim goes on outside the picture."""
+    half = window // 2
+    filled = ndimage.grey_closing(np.pad(gray, half, mode="edge"), (window, window))
+    return filled[half:-half, half:-half]
+
+
+def _ink(gray: np.ndarray, paper: np.ndarray) -> Ink:
+    """Compares a picture with its paper."""
+    level = (paper - gray) / (paper + _DARK)
+    # The paper covers a quarter of any picture. Of a normal distribution the 25th and the 2nd
+    # percentile are 1.38 standard deviations apart, the 25th and the mean 0.67.
+    low, usual = np.percentile(level, [2, 25])
+    noise = float(usual - low) / 1.38
+    floor = max(float(usual) + (0.67 + _NOISE) * noise, _LEAST)
+    strongest = max(4, level.size // 500)
+    return Ink(level, floor, float(np.partition(level.ravel(), -strongest)[-strongest]))
+
+
+def _smooth(gray: np.ndarray) -> np.ndarray:
+    """Blurs a noisy picture, as much as its noise demands."""
+    if min(gray.shape) < 48:  # Too few pixels to tell noise from strokes.
+        return gray
+    # The second difference in both directions vanishes on edges and slopes, not on noise
+    # (J. Immerkaer, Fast noise variance estimation, 1996). The median leaves out the strokes.
+    differences = ndimage.convolve(gray, np.outer([1, -2, 1], [1, -2, 1]).astype(np.float32))
+    noise = float(np.median(np.abs(differences))) / 0.6745 / 6
+    if noise <= 2:
+        return gray
+    radius = min(1.5, 0.3 + noise / 10) * max(1, max(gray.shape) / 250)
+    return ndimage.gaussian_filter(gray, radius)
+
+
+def _edges(paper: np.ndarray) -> float:
+    """Sums the differences between neighbouring pixels."""
+    return sum(float(np.abs(np.diff(paper, axis=axis)).sum()) for axis in (0, 1))

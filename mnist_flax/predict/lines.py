@@ -1,0 +1,166 @@
+"""Takes ruled lines, squares and printed boxes out of the ink.
+
+A line is thin, nearly level or upright, and goes on at both ends: to the rim, to another line,
+or well beyond what else stands there. A digit's own straight strokes do not.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from mnist_flax.predict.contrast import Ink
+
+# Slopes that are tried, in pixels down for each pixel across: 12 degrees either way.
+_SLOPES = np.linspace(-0.21, 0.21, 43)
+# As shares of the picture's longer side: the least length and the greatest thickness.
+_LENGTH, _THICKNESS = 0.2, 1 / 25
+# How far a line goes on beyond the rest, as a share of its length.
+_BEYOND = 0.12
+_MOST_LINES = 60
+
+
+class _Line(NamedTuple):
+    """A straight, thin, nearly level line; in a transposed picture a nearly upright one.
+
+    Attributes:
+      upright: whether it is one.
+      pixels: int[N,2], row and column of each pixel in the picture as it is.
+      ends: float[2,2], row and column of both ends.
+      thickness: its median, in pixels.
+    """
+
+    upright: bool
+    pixels: np.ndarray
+    ends: np.ndarray
+    thickness: int
+
+
+def without_lines(ink: Ink) -> Ink:
+    """Removes lines; where a stroke crosses one, the stroke stays."""
+    mask = ink.level > ink.floor
+    lines = _find(mask, upright=False) + _find(mask.T, upright=True)
+    lines = _going_on(lines, mask)
+    if not lines:
+        return ink
+    rest = mask.copy()
+    for line in lines:
+        rest[tuple(line.pixels.T)] = False
+    crossed = np.zeros_like(rest)
+    for upright in (False, True):
+        same = [line for line in lines if line.upright == upright]
+        if same:
+            # Strokes go on across a line that has ink on both sides.
+            across = max(line.thickness for line in same) + 4
+            bridge = np.ones((1, across) if upright else (across, 1), bool)
+            crossed |= ndimage.binary_closing(np.pad(rest, across), bridge)[
+                across:-across, across:-across
+            ]
+    if not rest.any():
+        return ink
+    level = np.where(mask & ~rest & ~crossed, np.float32(0), ink.level)
+    strongest = max(4, level.size // 500)
+    most = float(np.partition(level.ravel(), -strongest)[-strongest])
+    return Ink(level, ink.floor, most) if most > 1.3 * ink.floor else ink
+
+
+def _find(mask: np.ndarray, upright: bool) -> list[_Line]:
+    """Finds nearly level, thin, straight lines in bool[H,W], the longest first."""
+    longer = max(mask.shape)
+    thickest, least = max(4, int(_THICKNESS * longer)), max(12, _LENGTH * longer)
+    changes = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T
+    columns, starts = np.nonzero(changes == 1)
+    stops = np.nonzero(changes == -1)[1]
+    thin = stops - starts <= thickest
+    columns, starts, stops = columns[thin], starts[thin], stops[thin]
+    lines: list[_Line] = []
+    while len(columns) >= least and len(lines) < _MOST_LINES:
+        heights = (starts + stops - 1) / 2 - _SLOPES[:, None] * columns
+        offsets = np.round(heights).astype(int)
+        offsets -= offsets.min()
+        counts = np.stack([np.bincount(row, minlength=offsets.max() + 2) for row in offsets])
+        slope, offset = np.unravel_index(counts.argmax(), counts.shape)
+        if counts[slope, offset] < least / 2:
+            break
+        middle = np.median(heights[slope][offsets[slope] == offset])
+        on = np.flatnonzero(np.abs(heights[slope] - middle) <= 1.5)
+        # The longest stretch without a gap that is wider than a digit in the way.
+        pieces = np.split(on, np.flatnonzero(np.diff(columns[on]) > 0.5 * longer) + 1)
+        on = max(pieces, key=len)
+        length = columns[on[-1]] - columns[on[0]] + 1
+        if length >= least and len(on) >= 0.5 * length:
+            ends = np.array(
+                [
+                    [middle + _SLOPES[slope] * x, x]
+                    for x in (float(columns[on[0]]), float(columns[on[-1]]))
+                ]
+            )
+            pixels = np.concatenate(
+                [
+                    np.stack([np.arange(starts[i], stops[i]), np.full(n, columns[i])], 1)
+                    for i, n in zip(on, stops[on] - starts[on], strict=True)
+                ]
+            )
+            thickness = int(np.median(stops[on] - starts[on]))
+            if upright:
+                pixels, ends = pixels[:, ::-1], ends[:, ::-1]
+            lines.append(_Line(upright, pixels, ends, thickness))
+        columns, starts, stops = (np.delete(each, on) for each in (columns, starts, stops))
+    return lines
+
+
+def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
+    """Keeps the lines that go on at both ends."""
+    if not lines:
+        return []
+    rest = mask.copy()
+    for line in lines:
+        rest[tuple(line.pixels.T)] = False
+    labels, count = ndimage.label(rest, np.ones((3, 3)))
+    core = None
+    if count:
+        largest = int(np.bincount(labels.ravel())[1:].argmax())
+        core = ndimage.find_objects(labels)[largest]
+        if max(side.stop - side.start for side in core) < 0.08 * max(mask.shape):
+            core = None
+    while True:
+        kept = [
+            line
+            for line in lines
+            if all(_goes_on(line, end, lines, core, mask.shape) for end in (0, 1))
+        ]
+        if len(kept) == len(lines):
+            return kept
+        lines = kept
+
+
+def _goes_on(
+    line: _Line,
+    end: int,
+    lines: list[_Line],
+    core: tuple[slice, slice] | None,
+    shape: tuple[int, ...],
+) -> bool:
+    """Tells whether a line goes on at an end (0: the first, 1: the last)."""
+    along = 0 if line.upright else 1
+    place = line.ends[end]
+    near = line.thickness + 3
+    if place[along] < near or place[along] > shape[along] - 1 - near:
+        return True
+    if any(other.upright != line.upright and _meets(place, other, near) for other in lines):
+        return True
+    if core is None:
+        return False
+    length = abs(line.ends[1, along] - line.ends[0, along])
+    side = core[along]
+    beyond = side.start - place[along] if end == 0 else place[along] - side.stop
+    return bool(beyond > _BEYOND * length)
+
+
+def _meets(place: np.ndarray, line: _Line, near: float) -> bool:
+    """Tells whether a place, row and column, is on a line or `near` to it."""
+    along = 0 if line.upright else 1
+    first, last = line.ends
+    share = (place[along] - first[along]) / max(last[along] - first[along], 1)
+    share = np.clip(share, 0, 1)
+    return bool(np.abs(first + share * (last - first) - place).max() <= near)

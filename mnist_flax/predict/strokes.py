@@ -1,0 +1,202 @@
+"""Finds the marks in a picture's ink: connected strokes that stand by themselves.
+
+A threshold that is too low joins a digit with the lines of its paper, one that is too high
+breaks it. The right one is the lowest at which the largest mark stands by itself, touching no
+rim: it is searched.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from mnist_flax.predict.contrast import Ink
+
+_LEVELS = 12
+# A sheet of paper is thicker than this share of its size, whatever is written on it.
+_THICK = 0.15
+# Parts with less area than this share of the largest one are specks.
+_SPECK = 1 / 200
+Box = tuple[slice, slice]
+
+
+class Mark(NamedTuple):
+    """Strokes that belong together: a digit, or something else that was drawn.
+
+    Attributes:
+      box: the rows and the columns of the picture that it covers.
+      mask: bool[h,w], its pixels within the box.
+      width: the mean width of its strokes, in pixels.
+      at_rim: whether it touches the rim of the picture.
+    """
+
+    box: Box
+    mask: np.ndarray
+    width: float
+    at_rim: bool
+
+    @property
+    def height(self) -> int:
+        """The height of its box, in pixels."""
+        return self.mask.shape[0]
+
+    @property
+    def size(self) -> int:
+        """The longer side of its box, in pixels."""
+        return max(self.mask.shape)
+
+    @property
+    def area(self) -> int:
+        """The number of its pixels."""
+        return int(self.mask.sum())
+
+
+def find_marks(ink: Ink) -> list[Mark]:
+    """Finds what was drawn.
+
+    Returns:
+      The marks that are at least a third as large as the largest one; that one first.
+    """
+    best: list[Mark] = []
+    levels = ink.floor + np.linspace(0, 0.8, _LEVELS) * (ink.most - ink.floor)
+    for level in levels:
+        inner = [part for part in _parts(ink.level > level) if not part.at_rim]
+        if inner and _largest(inner) > 1.02 * _largest(best):
+            best = inner
+    # A digit that is cut tight touches the rim; what does not touch it is a speck.
+    middle = _parts(ink.level > ink.floor + 0.4 * (ink.most - ink.floor))
+    if _largest(best) < 0.35 * _largest([part for part in middle if part.at_rim]):
+        best = middle
+    marks = sorted(_group(best), key=lambda mark: -mark.size)
+    return [mark for mark in marks if 3 * mark.size >= marks[0].size]
+
+
+def _stroke_width(mask: np.ndarray) -> float:
+    """Measures the mean width, in pixels, of the strokes in bool[H,W]."""
+    # The pixels of a long stroke are on average a quarter of its width from its edge. The
+    # transform measures to the nearest pixel outside, which is half a pixel more.
+    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return 4 * (float(inside[mask].mean()) - 0.5)
+
+
+def is_sheet(mark: Mark) -> bool:
+    """Tells whether a mark is a sheet of paper, upright or turned, with something on it."""
+    if mark.width < _THICK * mark.size:
+        return False
+    filled = ndimage.binary_fill_holes(mark.mask)
+    points = np.argwhere(filled)
+    turns = [
+        np.array([[np.cos(x), np.sin(x)], [-np.sin(x), np.cos(x)]])
+        for x in np.radians(np.arange(-20, 21, 4))
+    ]
+    least = min(float(np.prod(np.ptp(points @ turn, axis=0) + 1)) for turn in turns)
+    return bool(filled.sum() > 0.85 * least and filled.sum() > 1.02 * mark.area)
+
+
+def _largest(marks: list[Mark]) -> int:
+    """Returns the size of the largest mark; 0 if there is none."""
+    return max((mark.size for mark in marks), default=0)
+
+
+def _parts(mask: np.ndarray) -> list[Mark]:
+    """Finds the connected parts of a mask, without specks and frames."""
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    at_rim = np.zeros(count + 1, bool)
+    at_rim[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    boxes = ndimage.find_objects(labels)
+    parts = []
+    for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
+        part = labels[boxes[i]] == i + 1
+        if _is_frame(part):
+            # A printed box, and what touches it from within.
+            corner = boxes[i][0].start, boxes[i][1].start
+            parts += [_moved(inner, corner) for inner in _parts(_without_frame(part))]
+        else:
+            parts.append(Mark(boxes[i], part, _stroke_width(part), bool(at_rim[i + 1])))
+    return parts
+
+
+def _moved(mark: Mark, corner: tuple[int, int]) -> Mark:
+    """Moves a mark that was found in a part of the picture to its place in the whole."""
+    rows, columns = (
+        slice(side.start + start, side.stop + start)
+        for side, start in zip(mark.box, corner, strict=True)
+    )
+    return Mark((rows, columns), mark.mask, mark.width, at_rim=False)
+
+
+def _without_frame(part: np.ndarray) -> np.ndarray:
+    """Removes the rows and columns at the sides of a frame that it lines."""
+    part = part.copy()
+    for turns in range(4):
+        side = np.rot90(part, turns)
+        lined = side.mean(1) > 0.6
+        side[: int(np.argmin(lined)) + 1] = False
+    return part
+
+
+def _is_frame(part: np.ndarray) -> bool:
+    """Tells whether a part lines all four sides of its box and leaves the middle empty."""
+    if min(part.shape) < 8:
+        return False
+    depth = max(2, min(part.shape) // 10)
+    sides = (part[:depth], part[-depth:], part[:, :depth].T, part[:, -depth:].T)
+    lined = min(side.any(0).mean() for side in sides)
+    return bool(lined > 0.8 and part.mean() < 0.5)
+
+
+def _group(parts: list[Mark]) -> list[Mark]:
+    """Joins the parts of broken strokes."""
+    marks = sorted(parts, key=lambda mark: -mark.area)
+    i = 0
+    while i < len(marks):
+        mates = [mark for mark in marks[i + 1 :] if _belongs(mark, marks[i])]
+        for mate in mates:
+            marks[i] = _join(marks[i], mate)
+        marks = [mark for mark in marks if not any(mark is mate for mate in mates)]
+        i = 0 if mates else i + 1
+    return marks
+
+
+def _belongs(small: Mark, large: Mark) -> bool:
+    """Tells whether a mark is a part of the same digit as a larger one."""
+    if small.area < large.area / 25:
+        return False
+    if small.width > 1.7 * large.width and small.size < 2 * small.width:
+        return False  # A blot, wider than any stroke.
+    down, across = (
+        max(a.start, b.start) - min(a.stop, b.stop)
+        for a, b in zip(large.box, small.box, strict=True)
+    )
+    if max(down, across) > 0.2 * large.size:
+        return False
+    # Digits stand beside each other and are about as high; the parts of one digit stand above
+    # each other, or one is much lower, or hardly any gap is between them.
+    height, width = (
+        max(a.stop, b.stop) - min(a.start, b.start)
+        for a, b in zip(large.box, small.box, strict=True)
+    )
+    narrow = min(small.mask.shape[1], large.mask.shape[1])
+    if -across >= 0.5 * narrow:
+        return True
+    return width < 0.9 * height and (
+        small.height < 0.5 * large.height or across < 0.6 * large.width
+    )
+
+
+def _join(one: Mark, other: Mark) -> Mark:
+    """Makes one mark of two."""
+    box = tuple(
+        slice(min(a.start, b.start), max(a.stop, b.stop))
+        for a, b in zip(one.box, other.box, strict=True)
+    )
+    mask = np.zeros([side.stop - side.start for side in box], bool)
+    for mark in (one, other):
+        within = tuple(
+            slice(a.start - b.start, a.stop - b.start)
+            for a, b in zip(mark.box, box, strict=True)
+        )
+        mask[within] |= mark.mask
+    width = (one.area * one.width + other.area * other.width) / (one.area + other.area)
+    return Mark((box[0], box[1]), mask, width, one.at_rim or other.at_rim)
