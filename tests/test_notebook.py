@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import venv
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -150,6 +151,14 @@ def test_where_the_package_comes_from(installed, tmp_path) -> None:
         f"mnist_flax[export] @ git+{address}",
         f"mnist_flax[export] @ file://{tmp_path}/mnist_flax-main.zip",
     ]
+
+
+def test_a_folder_of_a_clone_is_not_the_package(installed, monkeypatch, tmp_path) -> None:
+    (tmp_path / "mnist_flax.zip").touch()
+    clone = ModuleSpec("mnist_flax", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: clone)
+    run_cell(INSTALL)
+    assert installed == [f"mnist_flax[export] @ file://{tmp_path}/mnist_flax.zip"]
 
 
 def test_what_was_in_use_and_is_replaced(installed, monkeypatch, tmp_path) -> None:
