@@ -12,6 +12,7 @@ import jax
 import pytest
 
 import mnist_flax
+from mnist_flax import progress
 from mnist_flax.cli import jax_setup
 from mnist_flax.datasets import preparation
 
@@ -64,6 +65,8 @@ def _surroundings(shared: Path, pytestconfig: pytest.Config) -> Iterator[None]:
         patch.setenv("TFDS_DATA_DIR", str(shared / "data"))
         # Whatever its folder is, a process uses the package of the tests.
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        # What a command prints does not depend on how fast this machine is.
+        patch.setenv("TQDM_DISABLE", "1")
         # Many tests start a run of the same shapes: it is compiled once.
         jax_setup.prepare()
         yield
@@ -74,3 +77,10 @@ def data_dir(shared: Path, _surroundings: None) -> Path:
     """The folder that TFDS_DATA_DIR names, with MNIST prepared in it. Not to be changed."""
     preparation.prepare("mnist", shared / "data")
     return shared / "data"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns progress on, and has it shown at once, in this process."""
+    monkeypatch.delenv("TQDM_DISABLE")
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)

@@ -20,7 +20,11 @@ from mnist_flax.trained import folding
 from mnist_flax.trained.loading import Trained
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("network.js", "strokes.js", "page.js")
+_SCRIPTS = (
+    *("network.js", "strokes.js", "doubt.js"),
+    *("arrays.js", "contrast.js", "marks.js", "placing.js", "picture.js", "decoding.js"),
+    *("page.js", "pen.js", "files.js"),
+)
 
 
 def build(run: Trained) -> bytes:

@@ -4,9 +4,11 @@ Examples:
   python -m mnist_flax.demo --workdir runs/first
   python -m mnist_flax.demo --weights digits.safetensors --export-dir page --no-open
 
-Draw with mouse, finger or pen; the page shows ten probabilities as you draw. Clear, Esc or
-Delete empties it. The network runs in the page, in JavaScript and float64: nothing is loaded
-from anywhere, and nothing that is drawn leaves the page.
+Draw with mouse, finger or pen, or with the keyboard: arrow keys move, Space lowers or lifts
+the pen. The page shows ten probabilities as you draw. Clear, Esc or Delete empties it. It also
+reads a picture that you choose, drop or paste, by the steps of `predict`. The network runs in
+the page, in JavaScript and float64: nothing is loaded from anywhere, and nothing leaves the
+page.
 
 The page is one file, index.html. It is written into the folder demo of the run, or with
 --export-dir into another folder, which is made if needed. An earlier page is replaced; an

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mnist_flax import progress
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.export.formats import FORMATS, check_available
@@ -109,8 +110,9 @@ def export(trained: "Trained", format: str, output: str | Path) -> list[str]:
     accuracy = float((expected["float32"].argmax(1) == split.labels).mean())
     description = _describe(trained, accuracy)
     network = Network(trained.variables, config.model.architecture, description)
-    data, program = FORMATS[format].encode(network)
-    comparison = _compare(format, program, split.images, expected)
+    with progress.shown(f"Making the {format} file, and checking its answers"):
+        data, program = FORMATS[format].encode(network)
+        comparison = _compare(format, program, split.images, expected)
     files.replace(output, data)
     return [
         f"File: {output}, {format}, {len(data):,} bytes",

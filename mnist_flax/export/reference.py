@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, inference
+from mnist_flax import augment, inference, progress
 from mnist_flax.errors import UserError
 from mnist_flax.models import ConvNet
 from mnist_flax.trained import loading
@@ -39,7 +39,8 @@ def logits(trained: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray
         def apply(batch: jax.Array) -> jax.Array:
             return jnp.asarray(model.apply(variables, augment.normalize(batch), train=False))
 
-        return {"float32": in_float32, "float64": inference.in_batches(apply, images)}
+        with progress.shown("Computing them in float64, to compare with"):
+            return {"float32": in_float32, "float64": inference.in_batches(apply, images)}
 
 
 def _cpu() -> jax.Device:

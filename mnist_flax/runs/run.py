@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
+from mnist_flax import progress
 from mnist_flax.errors import UserError, warn
 from mnist_flax.parallel import processes
 from mnist_flax.runs import checkpoints, devices, files, workdirs
@@ -19,7 +20,7 @@ from mnist_flax.runs.curves_writer import CurvesWriter
 from mnist_flax.runs.summary import summarize
 from mnist_flax.runs.tensorboard import TensorBoardWriter
 from mnist_flax.runs.terminal import Progress, Terminal, say
-from mnist_flax.runs.writers import MetricsWriter, Writer, to_plain
+from mnist_flax.runs.writers import Answers, MetricsWriter, Writer, to_plain
 
 
 class Run:
@@ -62,7 +63,7 @@ class Run:
           num_test: number of test images.
           example: uint8[28,28], the image that TensorBoard shows the augmentations of.
         """
-        self._watched = processes.told_by_first(sys.stdout.isatty)
+        self._watched = processes.told_by_first(partial(progress.is_live, sys.stdout))
         if not processes.is_first():
             return
         if self._overwrite:
@@ -70,7 +71,9 @@ class Run:
         # A killed save may have left files; if no epoch follows, no later save removes them.
         checkpoints.remove_unfinished(self.workdir)
         steps = config_lib.steps_per_epoch(self._config, num_train)
-        self._terminal = Terminal(self.workdir, steps, num_test, watched=self._watched)
+        self._terminal = Terminal(
+            self.workdir, self._config.num_epochs, steps, num_test, watched=self._watched
+        )
         metrics = MetricsWriter(self.workdir, self._config, self.history)
         events = TensorBoardWriter(self.workdir, self._config, self.history, example)
         curves = CurvesWriter(self.workdir, self.history)
@@ -89,7 +92,7 @@ class Run:
 
     @contextlib.contextmanager
     def progress(self, epoch: int) -> Iterator[Progress | None]:
-        """Shows a progress bar for an epoch, from 1, if stdout is a terminal.
+        """Shows a progress bar for an epoch, from 1, on a terminal and in a notebook.
 
         Yields:
           The function that moves the bar, or None if there is no bar. If the first process has
@@ -122,12 +125,20 @@ class Run:
                 writer.epoch(line)
         self.history.append(line)
 
-    def finish(self, *, params: int, num_test: int, **environment: Any) -> dict[str, Any]:
+    def finish(
+        self,
+        *,
+        params: int,
+        num_test: int,
+        answers: Callable[[], Answers],
+        **environment: Any,
+    ) -> dict[str, Any]:
         """Ends the run: summary.json and the verdict, then the pictures.
 
         Args:
           params: number of the network's parameters.
           num_test: number of test images.
+          answers: computes the network's answers, on the first process alone.
           **environment: compile_seconds, backend and device_count of summary.json.
 
         Returns:
@@ -140,7 +151,7 @@ class Run:
                 self._config, self.history, params, num_test, seconds, **environment
             )
             for writer in self._writers:
-                writer.finish(summary)
+                writer.finish(summary, answers)
             return summary
 
         summary: dict[str, Any] = processes.told_by_first(finish)

@@ -102,6 +102,15 @@ def test_prepared_once_and_silently(files, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("impatient")
+def test_it_says_that_it_prepares(files, tmp_path, capfd):
+    data = tmp_path / "data"
+    input_pipeline.load("test", data, dataset="tiny")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Preparing the data of tiny, once ...\n" in err
+
+
 def test_prepared_data_needs_no_lock_and_no_files(files, tmp_path, monkeypatch):
     input_pipeline.load("test", tmp_path / "data", dataset="tiny")
     shutil.rmtree(files)
@@ -343,6 +352,14 @@ def start(script: str, folder: Path) -> subprocess.Popen:
     )
 
 
+IMPATIENT = """
+import os
+del os.environ["TQDM_DISABLE"]
+from mnist_flax import progress
+progress.PATIENCE = 0.0
+"""
+
+
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
     while not path.exists():
@@ -364,7 +381,9 @@ def digest(data_dir) -> str:
 def test_two_processes_prepare_at_once(tmp_path, digest):
     first = start(PAUSE + LOAD, tmp_path)
     wait_for(tmp_path / "ready")
-    second = start(WAIT + LOAD, tmp_path)
+    second = start(IMPATIENT + WAIT + LOAD, tmp_path)
+    assert second.stderr is not None
+    assert second.stderr.readline() == "Waiting for another process to prepare the data ...\n"
     wait_for(tmp_path / "waiting")
     (tmp_path / "go").touch()
     for process in (first, second):

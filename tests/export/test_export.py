@@ -95,6 +95,17 @@ def test_it_says_what_it_wrote(tmp_path, workdir, capsys, name) -> None:
     assert [x.name for x in tmp_path.iterdir()] == ["net"]
 
 
+@pytest.mark.usefixtures("few_images", "impatient")
+def test_it_says_what_it_is_at(tmp_path, workdir, capsys) -> None:
+    argv = arguments(workdir, "safetensors", tmp_path / "file")
+    assert command.main(argv) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "Computing the network's answers on 500 images ...",
+        "Computing them in float64, to compare with ...",
+        "Making the safetensors file, and checking its answers ...",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("name", ["onnx", "torch"])

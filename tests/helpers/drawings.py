@@ -88,3 +88,21 @@ def printed(text: str, font: str, size: int) -> Image.Image:
 def pixels(image: Image.Image) -> np.ndarray:
     """float32[H,W], 0 to 255."""
     return np.asarray(image, np.float32)
+
+
+def one(
+    flag: float, drop: float, lean: float = 0, foot: float = 0
+) -> list[list[tuple[float, float]]]:
+    """The strokes of a 1 as written in Europe, as points (x, y) from 0 to 100.
+
+    Args:
+      flag: how far the flag reaches to the left, as a part of the height.
+      drop: how far it falls, as a part of the height.
+      lean: how far the stem leans to the right, as a part of the height.
+      foot: the length of the line it stands on, as a part of the height.
+    """
+    top, bottom = 60 + 40 * lean, 60 - 40 * lean
+    strokes = [[(top - 80 * flag, 10 + 80 * drop), (top, 10), (bottom, 90)]]
+    if foot:
+        strokes.append([(bottom - 40 * foot, 90), (bottom + 40 * foot, 90)])
+    return strokes

@@ -2,7 +2,7 @@
 
 import html.parser
 
-_VOID = {"meta", "link", "img", "source", "br"}
+_VOID = {"meta", "link", "img", "source", "br", "input"}
 _UNSEEN = {"style", "title", "script"}
 
 

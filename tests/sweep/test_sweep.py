@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import forks
+from helpers.terminals import run_on_terminal
 from PIL import Image
 
 from mnist_flax import main as main_command
 from mnist_flax.programs import Programs
-from mnist_flax.sweep import command, seeds
+from mnist_flax.sweep import command, records, seeds
 from mnist_flax.sweep.records import LINES, SETTINGS
 
 SMALL = [
@@ -95,6 +97,60 @@ def test_what_is_printed_and_drawn(swept, capsys):
     picture = Image.open(io.BytesIO((workdir / command.PICTURE).read_bytes()))
     assert picture.size == (1500, 900)
     assert json.loads((workdir / SETTINGS).read_text())[""]["num_epochs"] == 2
+
+
+@pytest.mark.usefixtures("impatient", "data_dir")
+def test_lines_that_say_how_far_it_is(tmp_path, capsys):
+    argv = ["--seeds", 2, "--grid", "learning_rate=1e-3,3e-3", "--workdir", tmp_path / "sweep"]
+    assert run(*argv) == 0
+    out, err = capsys.readouterr()
+    assert "epochs" not in out
+    lines = [line for line in err.splitlines() if "Compiling" not in line]
+    assert [line.partition(", about ")[0] for line in lines] == [
+        "1 of 8 epochs, learning_rate=0.001, seed 0",
+        "2 of 8 epochs, learning_rate=0.001, seed 0",
+        "3 of 8 epochs, learning_rate=0.001, seed 1",
+        "4 of 8 epochs, learning_rate=0.001, seed 1",
+        "5 of 8 epochs, learning_rate=0.003, seed 0",
+        "6 of 8 epochs, learning_rate=0.003, seed 0",
+        "7 of 8 epochs, learning_rate=0.003, seed 1",
+    ]
+    assert run(*argv) == 0
+    assert "epochs" not in capsys.readouterr().err  # Nothing was left to train.
+
+
+@pytest.mark.parametrize(("seeds", "words"), [([3], "seed 3"), ([3, 4, 5], "seeds 3 to 5")])
+def test_the_names_of_seeds(seeds, words):
+    assert records.describe_seeds("", seeds) == words
+    assert records.describe_seeds("batch_size=64", seeds) == f"batch_size=64, {words}"
+
+
+SHOWN_AT_ONCE = """
+import sys
+from mnist_flax import progress
+from mnist_flax.sweep import command
+progress.PATIENCE, progress._PERIOD = 0.0, 0.02
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("columns", "bar"),
+    [
+        (80, r" 50%\|█████     \| 2/4 epochs, \d\d:\d\d left, seed 1"),
+        (40, r"2/4 epochs, \d\d:\d\d left, seed 1"),
+    ],
+)
+def test_a_bar_on_a_terminal(data_dir, tmp_path, columns, bar):
+    argv = [*SMALL, "--seeds=2", "--workdir=s"]
+    seen = run_on_terminal(["-c", SHOWN_AT_ONCE, *argv], columns, cwd=tmp_path, NO_COLOR="1")
+    assert seen.status == 0, seen.raw
+    assert any(re.fullmatch(bar, line) for line in seen.drawn), seen.drawn
+    assert any(line.startswith("Compiling (less the next time): ") for line in seen.drawn)
+    # The bar has left nothing behind, before, between and after the lines that stay.
+    starts = [line.split()[0] for line in seen.screen if line]
+    assert starts == ["Workdir:", "seed", "seed", "setting", "the", "Results:"]
 
 
 def test_a_grid(data_dir, tmp_path, capsys):

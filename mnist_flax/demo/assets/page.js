@@ -1,5 +1,5 @@
 
-// The page: takes strokes, draws them, and shows the network's answer.
+// The page: shows what is drawn, and the network's answer.
 
 // Width of the pen; the paper is 1 wide.
 const PEN = 0.08;
@@ -7,9 +7,9 @@ const PEN = 0.08;
 const find = (name) => document.getElementById(name);
 const paper = find("paper");
 const logits = makeNetwork(JSON.parse(find("network").textContent));
-// For tests and the console: pixels(strokes) gives 784 pixels, 0 (background) to 255, and
-// logits(pixels) ten logits.
-window.mnist = { pixels: (strokes) => toMnist(strokes, PEN), logits };
+// For tests and the console: pixels(strokes) and toMnist(gray, height, width) give 784 pixels, 0
+// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels) whether a 7 may be a 1.
+window.mnist = { pixels: (strokes) => strokesToMnist(strokes, PEN), toMnist, logits, mayBeOne };
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
   const item = document.createElement("li");
@@ -27,8 +27,9 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
 });
 
 let strokes = [];
-// The id of the pointer that draws, or null; a second finger or the palm does not draw.
-let drawing = null;
+// The picture that was given instead, or null: `shown`, a canvas; `pixels` and `box` of the digit
+// in it, or `refusal`, a sentence that says why there are none.
+let given = null;
 let waiting = false;
 
 /** Redraws the page with the next frame. */
@@ -38,18 +39,30 @@ function update() {
   requestAnimationFrame(() => {
     waiting = false;
     drawPaper();
-    const pixels = toMnist(strokes, PEN);
-    drawSeen(pixels);
-    answer(strokes.length ? softmax(logits(pixels)) : null);
+    const { pixels, refusal } = given ?? readDrawing();
+    drawSeen(pixels ?? new Uint8Array(SIDE * SIDE));
+    document.body.classList.toggle("drawn", given !== null || strokes.length > 0);
+    const shares = refusal ? null : softmax(logits(pixels));
+    answer(shares, refusal ?? describe(shares, pixels));
   });
 }
 
-/** Draws the strokes on the paper. */
+/** Reads the strokes: `pixels`, and `refusal` if they are no digit. */
+function readDrawing() {
+  if (!strokes.length) return { refusal: "It answers as you draw." };
+  const pixels = strokesToMnist(strokes, PEN);
+  return isTooSmall(strokes)
+    ? { pixels, refusal: "This is no digit yet. Draw it larger." }
+    : { pixels };
+}
+
+/** Draws the strokes or the picture on the paper. */
 function drawPaper() {
   const side = Math.round(paper.clientWidth * window.devicePixelRatio);
   // Setting the size of a canvas clears it.
   paper.width = paper.height = side;
   const context = paper.getContext("2d");
+  if (given?.shown) drawPicture(context, side, given);
   context.scale(side, side);
   context.lineCap = context.lineJoin = "round";
   context.lineWidth = PEN;
@@ -69,6 +82,30 @@ function drawPaper() {
   }
 }
 
+/** Draws a picture as large as the paper lets it, with a line around its digit. */
+function drawPicture(context, side, { shown, box }) {
+  context.save();
+  const scale = side / Math.max(shown.height, shown.width);
+  context.translate((side - scale * shown.width) / 2, (side - scale * shown.height) / 2);
+  context.scale(scale, scale);
+  // Black and white strokes are both seen on it, where the rest is transparent.
+  context.fillStyle = "#8f8f8f";
+  context.fillRect(0, 0, shown.width, shown.height);
+  context.drawImage(shown, 0, 0);
+  if (box) {
+    const gap = 4 / scale;
+    context.strokeStyle = getComputedStyle(find("cursor")).borderTopColor;
+    context.lineWidth = (2 * window.devicePixelRatio) / scale;
+    context.strokeRect(
+      box.left - gap,
+      box.top - gap,
+      box.right - box.left + 2 * gap,
+      box.bottom - box.top + 2 * gap,
+    );
+  }
+  context.restore();
+}
+
 /** Draws the image that the network sees. */
 function drawSeen(pixels) {
   const image = new ImageData(SIDE, SIDE);
@@ -76,10 +113,10 @@ function drawSeen(pixels) {
   find("seen").getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Shows ten probabilities, or null for an empty paper. */
-function answer(shares) {
-  const first = shares ? shares.indexOf(Math.max(...shares)) : -1;
-  document.body.classList.toggle("drawn", shares !== null);
+/** Shows ten probabilities, or null where there is no answer, and a sentence. */
+function answer(shares, sentence) {
+  const first = shares ? largest(shares) : -1;
+  document.body.classList.toggle("answered", shares !== null);
   bars.forEach(({ item, percent }, digit) => {
     const share = shares ? shares[digit] : 0;
     item.style.setProperty("--share", share.toFixed(4));
@@ -87,75 +124,48 @@ function answer(shares) {
     percent.textContent = Math.round(100 * share);
   });
   find("digit").textContent = shares ? first : "?";
-  find("sentence").textContent = shares ? describe(shares, first) : "It answers as you draw.";
+  find("sentence").textContent = sentence;
 }
 
-/** Describes ten probabilities in a sentence. */
-function describe(shares, first) {
-  const name = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
-  if (shares[first] >= 0.9) return `This is ${name(first)}.`;
-  const others = shares.map((share, digit) => (digit === first ? 0 : share));
-  const second = others.indexOf(Math.max(...others));
-  const sure = shares[first] >= 0.6 ? "Probably" : "Perhaps";
-  return `${sure} ${name(first)}, or else ${name(second)}.`;
+/** Says what the digit alone does not: how sure it is, and what else it may be. */
+function describe(shares, pixels) {
+  const first = largest(shares);
+  const second = largest(shares.map((share, digit) => (digit === first ? 0 : share)));
+  if (shares[first] < 0.6) return `Perhaps. It may be ${withArticle(second)}.`;
+  if (shares[first] < 0.9) return `Probably, or else ${withArticle(second)}.`;
+  return first === 7 && mayBeOne(pixels) ? "Or a 1 with a long flag?" : "";
 }
+
+const largest = (shares) => shares.indexOf(Math.max(...shares));
+const withArticle = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
 
 /** Gives screen readers the answer once a stroke is done, not at every movement. */
-function speak() {
+function speak(prefix = "") {
   requestAnimationFrame(() => {
     const digit = bars.findIndex(({ item }) => item.classList.contains("first"));
-    find("spoken").textContent =
-      digit < 0
-        ? "The paper is empty."
-        : `${find("sentence").textContent} ${bars[digit].percent.textContent} percent.`;
+    const empty = !given && !strokes.length;
+    const sentence = empty ? "The paper is empty." : find("sentence").textContent;
+    const found = digit < 0 ? "" : `${digit}, ${bars[digit].percent.textContent} percent.`;
+    announce([prefix, found, sentence].filter(Boolean).join(" "));
   });
 }
 
-/** Empties the paper. */
-function clear() {
-  strokes = [];
-  drawing = null;
-  update();
-  speak();
+/** Has screen readers say a text when they are done with what they say. */
+function announce(text) {
+  find("spoken").textContent = text;
 }
 
-/** Adds the place of a pointer to the last stroke. */
-function addPoint(event) {
-  const { left, top, width, height } = paper.getBoundingClientRect();
-  const inside = (value) => Math.min(Math.max(value, 0), 1);
-  strokes.at(-1).push([
-    inside((event.clientX - left) / width),
-    inside((event.clientY - top) / height),
-  ]);
+/** Redraws when only the pixels of the screen become finer or coarser. */
+function watchPixelRatio() {
+  const now = matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+  const changed = () => {
+    update();
+    watchPixelRatio();
+  };
+  now.addEventListener("change", changed, { once: true });
 }
 
-paper.addEventListener("pointerdown", (event) => {
-  if (drawing !== null || event.button !== 0) return;
-  drawing = event.pointerId;
-  paper.setPointerCapture(drawing);
-  strokes.push([]);
-  addPoint(event);
-  update();
-});
-paper.addEventListener("pointermove", (event) => {
-  if (event.pointerId !== drawing) return;
-  // A pen may move several times between two frames; not all browsers report that.
-  const all = event.getCoalescedEvents?.() ?? [];
-  (all.length ? all : [event]).forEach(addPoint);
-  update();
-});
-for (const end of ["pointerup", "pointercancel"]) {
-  paper.addEventListener(end, (event) => {
-    if (event.pointerId !== drawing) return;
-    drawing = null;
-    speak();
-  });
-}
-paper.addEventListener("contextmenu", (event) => event.preventDefault());
-find("clear").addEventListener("click", clear);
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" || event.key === "Delete") clear();
-});
 new ResizeObserver(update).observe(paper);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+watchPixelRatio();
 update();

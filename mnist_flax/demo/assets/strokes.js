@@ -18,7 +18,7 @@ const FINE = 8;
  * @param pen the width of the strokes, in the same unit.
  * @returns Uint8Array(784), 0 (background) to 255; all 0 if nothing is drawn.
  */
-function toMnist(strokes, pen) {
+function strokesToMnist(strokes, pen) {
   const image = new Uint8Array(SIDE * SIDE);
   const points = strokes.flat();
   if (!points.length) return image;

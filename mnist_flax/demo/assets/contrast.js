@@ -1,0 +1,64 @@
+
+// Finds the ink in a picture, by the steps of mnist_flax/predict/contrast.py.
+
+const WINDOW = 0.35;
+const DARK = 24;
+const LEAST = 0.03;
+const NOISE = 5;
+
+/**
+ * Measures how much darker, and how much lighter, each pixel is than its paper.
+ *
+ * @param gray a picture, 0 (black) to 255.
+ * @returns the ink if it is dark and if it is light, the more likely one first: `level`, a picture;
+ *   `floor`, the least level that is no noise; `most`, the level of the strongest ink.
+ */
+function findInk(gray) {
+  const white = Math.max(percentile(gray.data, 99.9), 1);
+  const { height, width } = gray;
+  const dark = smooth(picture(height, width, (i) => gray.data[i] * (255 / white)));
+  const light = picture(height, width, (i) => 255 - dark.data[i]);
+  const side = Math.max(5, Math.trunc(WINDOW * Math.max(height, width)) | 1);
+  const both = [dark, light].map((each) => {
+    const paper = closing(each, side);
+    return { each, paper, edges: edges(paper) };
+  });
+  if (both[1].edges < both[0].edges) both.reverse();
+  return both
+    .map(({ each, paper }) => measureInk(each, paper))
+    .filter(({ floor, most }) => most > 1.3 * floor);
+}
+
+/** Compares a picture with its paper. */
+function measureInk({ height, width, data }, paper) {
+  const level = picture(height, width, (i) => (paper.data[i] - data[i]) / (paper.data[i] + DARK));
+  const ordered = level.data.slice().sort();
+  const usual = percentileOf(ordered, 50);
+  const noise = 1.4826 * median(level.data.map((value) => Math.abs(value - usual)));
+  const strongest = Math.max(4, Math.floor(ordered.length / 500));
+  return {
+    level,
+    floor: Math.max(usual + NOISE * noise, LEAST),
+    most: ordered[ordered.length - strongest],
+  };
+}
+
+/** Blurs a noisy picture, as much as its noise demands. */
+function smooth(gray) {
+  if (Math.min(gray.height, gray.width) < 48) return gray;
+  const differences = filter(gray, [1, -2, 1]).data.map(Math.abs);
+  const noise = median(differences) / 0.6745 / 6;
+  if (noise <= 2) return gray;
+  const longer = Math.max(gray.height, gray.width);
+  return blur(gray, Math.min(1.5, 0.3 + noise / 10) * Math.max(1, longer / 250));
+}
+
+/** Sums the differences between neighbouring pixels. */
+function edges({ height, width, data }) {
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) {
+    if (i >= width) sum += Math.abs(data[i] - data[i - width]);
+    if (i % width) sum += Math.abs(data[i] - data[i - 1]);
+  }
+  return sum;
+}

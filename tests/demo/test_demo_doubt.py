@@ -1,0 +1,55 @@
+"""What the page says beside the digit, in real browsers: where it doubts."""
+
+import numpy as np
+import pytest
+from helpers.demo_page import draw_strokes, shares
+from helpers.drawings import one
+
+from mnist_flax import input_pipeline
+
+FLAG = "Or a 1 with a long flag?"
+
+
+@pytest.mark.parametrize(
+    ("strokes", "digit", "sentences"),
+    [
+        (one(flag=0.2, drop=0.2), 1, ("",)),
+        (one(flag=0.4, drop=0.2, foot=0.4), 1, ("",)),
+        # The network is sure that this is a 7, as are those who wrote MNIST.
+        (one(flag=0.5, drop=0.3), 7, (FLAG, "Probably, or else a 1.")),
+        (one(flag=0.5, drop=0.3, lean=0.1), 7, (FLAG, "Probably, or else a 1.")),
+    ],
+)
+def test_ones_as_written_in_europe(strokes, digit, sentences, page) -> None:
+    draw_strokes(page, strokes)
+    assert int(np.argmax(shares(page))) == digit
+    assert page.text("sentence") in sentences
+
+
+def test_few_sevens_are_doubted(page, data_dir) -> None:
+    test = input_pipeline.load("test", data_dir)
+    sevens = test.images[test.labels == 7].reshape(-1, 784)
+    doubted = page.evaluate("(all) => all.map(mnist.mayBeOne)", sevens.tolist())
+    print(f"doubted {sum(doubted)} of {len(doubted)} sevens")
+    assert 0 < np.mean(doubted) < 0.025
+    assert page.evaluate("mnist.mayBeOne(new Array(784).fill(0))") is False
+
+
+def test_an_answer_that_is_not_sure_names_another(page) -> None:
+    random = np.random.default_rng(1)
+    said = set()
+    for _ in range(12):
+        page.press("Escape")
+        draw_strokes(page, [random.uniform(0, 100, (3, 2)).tolist()])
+        found = shares(page)
+        second = int(np.argsort(found)[-2])
+        other = f"an {second}" if second == 8 else f"a {second}"
+        if max(found) < 0.6:
+            expected = f"Perhaps. It may be {other}."
+        elif max(found) < 0.9:
+            expected = f"Probably, or else {other}."
+        else:
+            expected = FLAG if page.text("sentence") == FLAG else ""
+        assert page.text("sentence") == expected
+        said.add(expected.partition(" ")[0])
+    assert {"Perhaps.", "Probably,", ""} <= said
