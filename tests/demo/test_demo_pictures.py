@@ -50,12 +50,6 @@ def wait(page: Tab) -> None:
     )
 
 
-def read(path: Path) -> np.ndarray:
-    from mnist_flax.predict import decoding
-
-    return images.to_mnist(decoding._read_gray(path))
-
-
 def picture_of(kind: str, digit: int) -> Image.Image:
     """A picture of a digit, by hand."""
     rng = np.random.default_rng([digit, *kind.encode()])
@@ -106,7 +100,7 @@ def test_files_of_every_kind(form, page, tmp_path) -> None:
         path.write_bytes(content)
         page.choose("file", path)
         wait(page)
-        expected = read(path)
+        expected = images.read(path)[0][0].image
         apart, _ = differences(seen(page), expected)
         # Browsers and Pillow decode JPEG with other roundings.
         assert apart < 0.02, (form, i)
@@ -134,7 +128,7 @@ def test_a_photo_larger_than_the_paper(orientation, page, tmp_path) -> None:
     page.choose("file", path)
     wait(page)
     assert int(np.argmax(shares(page))) == 4
-    apart, _ = differences(seen(page), read(path))
+    apart, _ = differences(seen(page), images.read(path)[0][0].image)
     assert apart < 0.05
 
 

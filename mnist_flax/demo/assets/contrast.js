@@ -20,7 +20,7 @@ function findInk(gray) {
   const light = picture(height, width, (i) => 255 - dark.data[i]);
   const side = Math.max(5, Math.trunc(WINDOW * Math.max(height, width)) | 1);
   const both = [dark, light].map((each) => {
-    const paper = closing(each, side);
+    const paper = paperOf(each, side);
     return { each, paper, edges: edges(paper) };
   });
   if (both[1].edges < both[0].edges) both.reverse();
@@ -29,18 +29,34 @@ function findInk(gray) {
     .filter(({ floor, most }) => most > 1.3 * floor);
 }
 
+/** Fills what is dark and narrower than a window; the rim goes on outside the picture. */
+function paperOf({ height, width, data }, side) {
+  const half = (side - 1) / 2;
+  const wide = width + 2 * half;
+  const padded = picture(height + 2 * half, wide, (i) => {
+    const row = clip(Math.floor(i / wide) - half, 0, height - 1);
+    return data[row * width + clip((i % wide) - half, 0, width - 1)];
+  });
+  const filled = closing(padded, side).data;
+  return picture(height, width, (i) => filled[(Math.floor(i / width) + half) * wide + (i % width) + half]);
+}
+
 /** Compares a picture with its paper. */
 function measureInk({ height, width, data }, paper) {
   const level = picture(height, width, (i) => (paper.data[i] - data[i]) / (paper.data[i] + DARK));
   const ordered = level.data.slice().sort();
-  const usual = percentileOf(ordered, 50);
-  const noise = 1.4826 * median(level.data.map((value) => Math.abs(value - usual)));
-  const strongest = Math.max(4, Math.floor(ordered.length / 500));
+  const usual = percentileOf(ordered, 25);
+  const noise = (usual - percentileOf(ordered, 2)) / 1.38;
   return {
     level,
-    floor: Math.max(usual + NOISE * noise, LEAST),
-    most: ordered[ordered.length - strongest],
+    floor: Math.max(usual + (0.67 + NOISE) * noise, LEAST),
+    most: strongest(ordered),
   };
+}
+
+/** Finds the level of the strongest ink in levels that are in order. */
+function strongest(ordered) {
+  return ordered[ordered.length - Math.max(4, Math.floor(ordered.length / 500))];
 }
 
 /** Blurs a noisy picture, as much as its noise demands. */
