@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mnist_flax import (
+        accelerators,
         architecture,
         augment,
         config,
@@ -74,6 +75,7 @@ __all__ = [
     "Split",
     "TrainState",
     "Trained",
+    "accelerators",
     "architecture",
     "augment",
     "config",

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mnist_flax import progress as progress_lib
 from mnist_flax.ops import compiler_options
-from mnist_flax.parallel import sharding
+from mnist_flax.parallel import processes, sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.steps import (
     EpochState,
@@ -73,7 +74,10 @@ class Programs:
                 donate_argnums=(0,) if donate else (),
             )
 
-        with jax.set_mesh(self._mesh):
+        compiling = progress_lib.shown(
+            "Compiling (less the next time)", here=processes.is_first()
+        )
+        with compiling, jax.set_mesh(self._mesh):
             create = jit(partial(init_state, recipe=recipe), 0)
             state = jax.eval_shape(create, key)
             self.create = create.lower(key).compile(once)

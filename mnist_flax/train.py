@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import input_pipeline
+from mnist_flax import inference, input_pipeline
 from mnist_flax.errors import TrainingError, warn
 from mnist_flax.input_pipeline import SplitError
 from mnist_flax.model_table import model_table
@@ -20,6 +21,7 @@ from mnist_flax.parallel import processes, sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.programs import Programs, wait
 from mnist_flax.runs.run import open_run
+from mnist_flax.runs.writers import Answers
 from mnist_flax.steps import (
     NO_STEP,
     EpochState,
@@ -98,10 +100,18 @@ def train_and_evaluate(
         return run.finish(
             params=count_params(state.params),
             num_test=test_split.size,
+            answers=partial(_answers, recipe.model, state, test_split),
             compile_seconds=programs.seconds,
             backend=jax.default_backend(),
             device_count=jax.device_count(),
         )
+
+
+def _answers(model: nn.Module, state: TrainState, test: DeviceSplit) -> Answers:
+    """Computes the network's answers on the test images, on this process alone."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    images, labels = (np.asarray(x.addressable_data(0)) for x in (test.images, test.labels))
+    return Answers(images, labels, inference.logits(model, jax.device_get(variables), images))
 
 
 def load_splits(config: ConfigDict) -> tuple[DeviceSplit, DeviceSplit]:

@@ -18,21 +18,45 @@ from mnist_flax.bench import torch_process
 from mnist_flax.sweep import records
 
 
+def write_config(path, *lines):
+    default = Path(__file__).parents[1] / "configs" / "default.py"
+    lines = [*lines, "config.num_epochs = 1", "return config"]
+    path.write_text(default.read_text().replace("return config", "\n    ".join(lines)))
+    return path
+
+
 @pytest.fixture(scope="module")
 def small_config(data_dir, tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "small.py"
-    default = Path(__file__).parents[1] / "configs" / "default.py"
-    path.write_text(
-        default.read_text().replace(
-            "    return config",
-            "    config.train_split = 'train[:2000]'\n"
-            "    config.test_split = 'test[:500]'\n"
-            "    config.batch_size = 64\n"
-            "    config.num_epochs = 1\n"
-            "    return config",
-        )
+    """The default network, and few images."""
+    return write_config(
+        tmp_path_factory.mktemp("config") / "small.py",
+        "config.train_split = 'train[:2000]'",
+        "config.test_split = 'test[:500]'",
+        "config.batch_size = 64",
     )
-    return path
+
+
+@pytest.fixture(scope="module")
+def tiny_config(data_dir, tmp_path_factory):
+    """A network that is compiled soon, and two batches."""
+    return write_config(
+        tmp_path_factory.mktemp("config") / "tiny.py",
+        "config.train_split = 'train[:256]'",
+        "config.test_split = 'test[:100]'",
+        "config.model.architecture = '4 pool 4 pool 4'",
+    )
+
+
+def test_rounded_factors_change_little(data_dir, capsys):
+    weights = Path(__file__).parent / "fixtures" / "trained.safetensors"
+    script("precision").main(str(weights), "test[:200]")
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("200 images")
+    values = [re.fullmatch(r"(.*): (.*)%, (.*), (\d+) changed", line) for line in lines]
+    assert [found[1] for found in values] == ["float32", "TF32 (GPU)", "bfloat16 (TPU)"]
+    exact, tf32, bfloat16 = (float(found[3]) for found in values)
+    assert exact == 0 < tf32 < 0.03 < bfloat16 < 0.3
+    assert all(float(found[2]) > 99 for found in values)
 
 
 def test_busy_time_is_the_length_of_a_union():
@@ -94,7 +118,7 @@ def test_the_profile_accounts_for_a_step(small_config):
 
 
 @pytest.mark.slow  # Four runs, two of which compile.
-def test_one_go_on_a_new_machine(small_config, tmp_path, monkeypatch, capsys):
+def test_one_go_on_a_new_machine(tiny_config, tmp_path, monkeypatch, capsys):
     accelerator = script("accelerator")
     real = accelerator.run
 
@@ -107,7 +131,7 @@ def test_one_go_on_a_new_machine(small_config, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(accelerator, "run", run)
     output = tmp_path / "report"
     monkeypatch.setattr(
-        sys, "argv", ["accelerator", "--output", str(output), "--config", str(small_config)]
+        sys, "argv", ["accelerator", "--output", str(output), "--config", str(tiny_config)]
     )
     accelerator.main()
     report = json.loads((output / "report.json").read_bytes())
@@ -301,14 +325,14 @@ def test_times_are_compared_with_epochs_of_the_better_layout():
 
 
 @pytest.mark.slow  # Two runs, one of which compiles.
-def test_time_to_target(small_config, monkeypatch, capsys):
+def test_time_to_target(tiny_config, monkeypatch, capsys):
     @contextlib.contextmanager
     def start(python, platform):
         epochs = {f"torch_{x}_epoch_seconds": lambda: [30.0] for x in torch_process.LAYOUTS}
         yield torch_process.Torch({}, epochs, {})
 
     monkeypatch.setattr(torch_process, "start", start)
-    command = ["time_to_target", "--config", str(small_config), "--rounds", "1"]
+    command = ["time_to_target", "--config", str(tiny_config), "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", command)
     script("time_to_target").main()
     lines = capsys.readouterr().out.splitlines()

@@ -7,10 +7,12 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from test_imports import TABLE
 
+import mnist_flax
 from mnist_flax import architecture
 from mnist_flax.cli import arguments
 
@@ -56,7 +58,14 @@ def name(page: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", with_blocks("python"), ids=name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.long if "FROM_" in page.name else ())
+        for page in with_blocks("python")
+    ],
+    ids=name,
+)
 def test_python_runs(
     page: Path, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +73,17 @@ def test_python_runs(
     names: dict[str, object] = {"__name__": page.stem}
     for number, block in enumerate(blocks(page, "python"), 1):
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", with_blocks("python"), ids=name)
+def test_what_python_uses_of_the_package_exists(page: Path) -> None:
+    chains = re.findall(r"\bmnist_flax((?:\.\w+)+)", "\n".join(blocks(page, "python")))
+    assert chains
+    for chain in chains:
+        found: object = mnist_flax
+        for attribute in chain.split(".")[1:]:
+            if isinstance(found, ModuleType):
+                found = getattr(found, attribute)
 
 
 @pytest.mark.parametrize("page", with_blocks("python pytorch"), ids=name)

@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers import forks
 
 METRICS = {
     "epoch",
@@ -41,7 +41,7 @@ SMALL = ["--config.train_split=train[:2560]", "--config.test_split=test[:1000]"]
 
 
 def run(*arguments, cwd=None):
-    command = [sys.executable, "-m", "mnist_flax.main", *arguments]
+    command = [*forks.python(), "-m", "mnist_flax.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
@@ -107,12 +107,8 @@ def test_compiled_programs_are_kept(finished):
 
 def test_ctrl_c_keeps_the_epochs_done(data_dir, tmp_path):
     overrides = ["--config.train_split=train[:2560]", "--config.num_epochs=1000"]
-    # A shell starts what it runs in the background with SIGINT ignored.
-    code = (
-        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-        "os.execv(sys.executable, [sys.executable, '-m', 'mnist_flax.main', *sys.argv[1:]])"
-    )
-    command = [sys.executable, "-c", code, "--workdir", str(tmp_path), *overrides]
+    # A shell starts what it runs in the background with SIGINT ignored; a fork has it as usual.
+    command = [*forks.python(), "-m", "mnist_flax.main", "--workdir", str(tmp_path), *overrides]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as p:
         # Each line is printed once the epoch is on record; the next epoch is under way.
@@ -130,7 +126,7 @@ def test_a_killed_run_resumes_to_the_same_end(finished, tmp_path):
     whole, _ = finished
     overrides = [*SMALL, "--config.num_epochs=3", "--config.target_accuracy=0.5"]
     arguments = ["--workdir", str(tmp_path), "--resume", *overrides]
-    command = [sys.executable, "-m", "mnist_flax.main", *arguments]
+    command = [*forks.python(), "-m", "mnist_flax.main", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         next(line for line in process.stdout if line.startswith("Epoch 2"))
         process.kill()

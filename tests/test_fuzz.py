@@ -1,6 +1,7 @@
 """Reads thousands of damaged files and values: correctly, or with a UserError of one line.
 
-`python -m pytest tests/test_fuzz.py -rP` prints how many of each kind were read and refused.
+`python -m pytest tests/test_fuzz.py -m long -rP` tries all of them, and prints how many of each
+kind were read and refused. By default it is one of 20.
 Files are read in a process with limited memory, where allocating what a file claims fails.
 """
 
@@ -80,8 +81,16 @@ def worker() -> Iterator[Executor]:
         yield pool
 
 
+@pytest.fixture(params=[20, pytest.param(1, marks=pytest.mark.long)], ids=["few", "all"])
+def count(request) -> Callable[..., None]:
+    """Runs a check on many inputs; by default on one of 20 of them."""
+    return lambda name, inputs, check, cases: run_cases(
+        name, inputs, check, cases // request.param
+    )
+
+
 @pytest.fixture
-def fuzz(worker, tmp_path) -> Callable[..., None]:
+def fuzz(worker, tmp_path, count) -> Callable[..., None]:
     """Reads files whose content a strategy makes."""
 
     def run(
@@ -102,7 +111,7 @@ def fuzz(worker, tmp_path) -> Callable[..., None]:
     return run
 
 
-def count(
+def run_cases(
     name: str, inputs: st.SearchStrategy[Any], check: Callable[[Any], None], cases: int
 ) -> None:
     """Runs `check` on this many inputs, and counts those that it reads and refuses."""
@@ -288,7 +297,7 @@ def overrides() -> st.SearchStrategy[list[str]]:
     return st.lists(st.one_of(*[one] * 8, *[right] * 3, bare), min_size=1, max_size=2)
 
 
-def test_config_overrides(monkeypatch, tmp_path) -> None:
+def test_config_overrides(monkeypatch, tmp_path, count) -> None:
     configs = []
 
     def validate(config) -> None:

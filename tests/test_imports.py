@@ -18,31 +18,45 @@ CORE = {
     *("plain", "models", "augment", "optimizers", "input_pipeline", "inference", "steps"),
     *("programs", "model_table", "network_arrays", "torch_interop"),
 }
-BASE = {"errors", "paths", "metrics", "config", "architecture", "datasets", "parallel", "ops"}
+BASE = {
+    "errors",
+    "paths",
+    "progress",
+    "metrics",
+    "config",
+    "architecture",
+    "datasets",
+    "parallel",
+    "ops",
+}
 
 # A place, a file or a folder, and the places that it may import besides itself.
 TABLE = {
     "errors": set(),
+    "accelerators": set(),
     "metrics": set(),
     "architecture": {"errors"},
     "config": {"errors", "paths", "architecture"},
     "paths": {"errors"},
-    "datasets": {"errors", "paths"},
+    "progress": {"errors"},
+    "datasets": {"errors", "paths", "progress"},
     "parallel": {"errors"},
     "ops": {"parallel"},
     **dict.fromkeys(CORE, BASE | CORE),
     "plots": {"metrics", "augment", "config"},
-    "runs": {"errors", "paths", "config", "metrics", "plots", "parallel"},
+    "runs": {"errors", "paths", "progress", "config", "metrics", "plots", "parallel"},
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
-    "cli": {"errors", "paths", "config", "ops"},
+    "cli": {"errors", "accelerators", "paths", "config", "ops"},
     **dict.fromkeys(COMMANDS, BASE | CORE | {"plots", "runs", "train", "trained", "cli"}),
 }
 
 # What needs no accelerator must not wait for JAX to be imported.
 WITHOUT_JAX = {
     "errors",
+    "accelerators",
     "paths",
+    "progress",
     "metrics",
     "architecture",
     "config",

@@ -2,22 +2,32 @@
 
 import math
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import networks
 
 from mnist_flax import config as config_lib
 from mnist_flax import models, steps
+from mnist_flax.ops import compiler_options
 
 CONFIGS = sorted(config_lib.default_path().parent.glob("*.py"))
 
 
 @pytest.fixture(scope="module")
 def variables():
-    model = models.ConvNet()
-    return model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)), train=False)
+    return networks.init(models.ConvNet())
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """Those of a new network."""
+    images = jnp.zeros((1, 28, 28, 1))
+    init = partial(models.ConvNet().init, train=False)
+    return jax.eval_shape(init, jax.random.key(0), images)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -41,17 +51,17 @@ def test_records_keep_their_limits(name, params, epochs):
 def test_another_architecture():
     model = models.ConvNet(architecture="4k5 pool 6k1 3")
     x = jnp.zeros((2, 28, 28, 1))
-    variables = model.init(jax.random.key(0), x, train=False)
+    variables = networks.init(model)
     kernels = [variables["params"][f"conv{i}"]["kernel"].shape for i in (1, 2, 3)]
     assert kernels == [(5, 5, 1, 4), (1, 1, 4, 6), (3, 3, 6, 3)]
     assert variables["params"]["fc"]["kernel"].shape == (3, 10)
-    assert model.apply(variables, x, train=False).shape == (2, 10)
+    assert networks.apply(model, variables, x, train=False).shape == (2, 10)
 
 
 def test_a_kernel_that_is_used_again():
     model = models.ConvNet(0.0, architecture="4 4 pool same")
     x = jax.random.normal(jax.random.key(1), (2, 28, 28, 1))
-    variables = model.init(jax.random.key(0), x, train=False)
+    variables = networks.init(model)
     assert set(variables["params"]) == {"conv1", "bn1", "conv2", "bn2", "bn3", "fc"}
 
     # The same network with a copy of the kernel: equal outputs, and the kernel's gradient is
@@ -59,13 +69,15 @@ def test_a_kernel_that_is_used_again():
     twin = models.ConvNet(0.0, architecture="4 4 pool 4")
     params = variables["params"] | {"conv3": variables["params"]["conv2"]}
 
-    def loss(params, model):
+    @partial(jax.jit, static_argnums=1)
+    @partial(jax.grad, has_aux=True)
+    def gradient(params, model):
         tree = variables | {"params": params}
         logits, updates = model.apply(tree, x, train=True, mutable=["batch_stats"])
         return jnp.square(logits).sum(), (logits, updates)
 
-    ours, got = jax.grad(loss, has_aux=True)(variables["params"], model)
-    twins, want = jax.grad(loss, has_aux=True)(params, twin)
+    ours, got = gradient(variables["params"], model)
+    twins, want = gradient(params, twin)
     jax.tree.map(np.testing.assert_array_equal, got, want)
     both = jax.tree.map(jnp.add, twins.pop("conv3"), twins["conv2"])
     assert jnp.abs(both["kernel"]).max() > 0.01
@@ -76,12 +88,12 @@ def test_a_kernel_that_is_used_again():
     )
 
 
-def test_default_has_19_114_parameters(variables):
-    assert models.count_params(variables["params"]) == 19_114
+def test_default_has_19_114_parameters(shapes):
+    assert models.count_params(shapes["params"]) == 19_114
 
 
-def test_tree(variables):
-    shapes = jax.tree.map(jnp.shape, variables)
+def test_tree(shapes):
+    shapes = jax.tree.map(jnp.shape, shapes)
     widths = {1: (1, 8), 2: (8, 16), 3: (16, 16), 4: (16, 32), 5: (32, 32), 6: (32, 32)}
     params = {"fc": {"kernel": (32, 10), "bias": (10,)}}
     batch_stats = {}
@@ -96,8 +108,7 @@ def test_tree(variables):
 @pytest.mark.parametrize("layer", ["conv1", "conv4", "conv5", "fc"])
 def test_initial_weights_are_pytorchs(layer):
     def init(seed):
-        x = jnp.zeros((1, 28, 28, 1))
-        return models.ConvNet().init(jax.random.key(seed), x, train=False)["params"][layer]
+        return networks.init(models.ConvNet(), seed)["params"][layer]
 
     fan_in = {"conv1": 9, "conv4": 144, "conv5": 288, "fc": 32}[layer]
     bound = 1 / math.sqrt(fan_in)
@@ -113,13 +124,13 @@ def test_initial_weights_are_pytorchs(layer):
 def test_evaluation_leaves_the_state_alone_and_needs_no_key(variables):
     x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1))
     model = models.ConvNet()
-    logits, updates = model.apply(variables, x, train=False, mutable=["batch_stats"])
+    logits, updates = networks.apply(model, variables, x, train=False, mutable=("batch_stats",))
     jax.tree.map(
         np.testing.assert_array_equal, updates["batch_stats"], variables["batch_stats"]
     )
     # Each image by itself.
     np.testing.assert_allclose(
-        model.apply(variables, x[:1], train=False), logits[:1], atol=1e-5
+        networks.apply(model, variables, x[:1], train=False), logits[:1], atol=1e-5
     )
 
 
@@ -153,9 +164,8 @@ def test_training_drops_out(variables):
     x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1))
 
     def logits(key):
-        return models.ConvNet(dropout_rate=0.5).apply(
-            variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
-        )[0]
+        options = {"train": True, "mutable": ("batch_stats",), "rngs": {"dropout": key}}
+        return networks.apply(models.ConvNet(dropout_rate=0.5), variables, x, **options)[0]
 
     np.testing.assert_array_equal(logits(jax.random.key(0)), logits(jax.random.key(0)))
     assert (logits(jax.random.key(0)) != logits(jax.random.key(1))).any()
@@ -165,16 +175,16 @@ def test_bfloat16_is_for_activations_and_products_alone(variables):
     x = jax.random.normal(jax.random.key(1), (8, 28, 28, 1))
     exact, rounded = models.ConvNet(dropout_rate=0.0), models.ConvNet(0.0, jnp.bfloat16)
 
-    def loss(params, model, train):
+    # By default XLA on CPU has no product of bfloat16 with a float32 result.
+    @partial(jax.jit, static_argnums=(1, 2), compiler_options=compiler_options.for_once())
+    @partial(jax.value_and_grad, has_aux=True)
+    def gradient(params, model, train):
         state = {**variables, "params": params}
         logits, updates = model.apply(state, x, train=train, mutable=["batch_stats"])
         return jnp.square(logits).mean(), (logits, updates)
 
     for train in (False, True):
-        results = [
-            jax.value_and_grad(loss, has_aux=True)(variables["params"], model, train)
-            for model in (exact, rounded)
-        ]
+        results = [gradient(variables["params"], model, train) for model in (exact, rounded)]
         first, second = (jax.tree.map(lambda x: x.dtype, each) for each in results)
         assert first == second
         # A bfloat16 has 8 bits: one rounding is 2**-9, and there are dozens of them.

@@ -1,19 +1,29 @@
 """The notebook: kept without outputs, and run from top to bottom on a few images."""
 
 import ast
+import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
+import tomllib
+import venv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import jax
 import nbformat
 import pytest
+from helpers.nvidia_driver import fake_driver
 from nbclient import NotebookClient
 
 import mnist_flax
+from mnist_flax import accelerators
 
-PATH = Path(__file__).parents[1] / "notebooks" / "mnist_flax_colab.ipynb"
+ROOT = Path(__file__).parents[1]
+PATH = ROOT / "notebooks" / "mnist_flax_colab.ipynb"
 NOTEBOOK = nbformat.read(PATH, as_version=4)
 
 
@@ -56,6 +66,175 @@ def test_it_uses_public_names_only() -> None:
     assert used <= set(mnist_flax.__all__)
 
 
+def cell_with(words: str) -> str:
+    """The source of the one code cell with some words in it."""
+    (source,) = (cell.source for cell in code_cells(NOTEBOOK) if words in cell.source)
+    return source
+
+
+INSTALL = cell_with('"pip", "install"')
+CHECK = cell_with("default_backend")
+
+
+def test_one_address_makes_every_link() -> None:
+    """The constant of the install cell, which says that there is none yet."""
+    (address,) = re.findall(r'^REPOSITORY = "(.*)"$', INSTALL, re.MULTILINE)
+    target = "https://colab.research.google.com/"
+    if address:
+        owner_and_name = address.removeprefix("https://github.com/")
+        target += f"github/{owner_and_name}/blob/main/{PATH.relative_to(ROOT)}"
+    else:
+        assert "# No public address yet." in INSTALL
+    image = "https://colab.research.google.com/assets/colab-badge.svg"
+    for text in ((ROOT / "README.md").read_text(), NOTEBOOK.cells[0].source):
+        assert text.count(f"[![Open in Colab]({image})]({target})") == 1
+        assert text.count("colab.research") == 2
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project.get("urls", {}) == ({"Repository": address} if address else {})
+
+
+def run_cell(source: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(source, "cell", "exec"), names)
+    return names
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What the install cell gives to pip in an empty folder, where nothing is installed."""
+    requirements: list[str] = []
+    run = subprocess.run
+
+    def fake(command: list[str], **options: Any) -> Any:
+        if command[1:4] != ["-m", "pip", "install"]:
+            return run(command, **options)
+        assert options == {"check": True}
+        requirements.append(command[-1])
+        return None
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    return requirements
+
+
+@pytest.mark.parametrize(
+    ("gpus", "extra"),
+    [
+        ([], None),
+        (["Tesla T4, 550.54.15, 7.5"], "cuda12"),
+        (["NVIDIA L4, 580.65.06, 8.9"], "cuda13"),
+        (["Tesla T4, 470.82.01, 7.5"], None),
+    ],
+)
+def test_the_driver_chooses_what_is_installed(
+    installed, monkeypatch, tmp_path, gpus, extra
+) -> None:
+    fake_driver(monkeypatch, tmp_path, *gpus)
+    wheel = tmp_path / "mnist_flax-0.1.0-py3-none-any.whl"
+    wheel.touch()
+    run_cell(INSTALL)
+    expected = [f"mnist_flax[export] @ file://{wheel}"]
+    assert installed == expected + ([f"jax[{extra}]=={jax.__version__}"] if extra else [])
+
+
+def test_where_the_package_comes_from(installed, tmp_path) -> None:
+    with pytest.raises(AssertionError, match="Upload a wheel or a zip of mnist_flax"):
+        run_cell(INSTALL)
+    address = "https://github.com/someone/mnist_flax"
+    with_address = re.sub('^REPOSITORY = ""', f'REPOSITORY = "{address}"', INSTALL, flags=re.M)
+    run_cell(with_address)
+    (tmp_path / "mnist_flax-main.zip").touch()
+    run_cell(with_address)
+    assert installed == [
+        f"mnist_flax[export] @ git+{address}",
+        f"mnist_flax[export] @ file://{tmp_path}/mnist_flax-main.zip",
+    ]
+
+
+def test_what_was_in_use_and_is_replaced(installed, monkeypatch, tmp_path) -> None:
+    (tmp_path / "mnist_flax.zip").touch()
+    run_cell(INSTALL)
+    monkeypatch.setitem(sys.modules, "numpy", SimpleNamespace(__version__="1.26.4"))
+    with pytest.raises(AssertionError, match=r"^numpy 1\.26\.4 was in use, .* Restart session"):
+        run_cell(INSTALL)
+
+
+def test_it_does_nothing_where_the_package_is_installed(installed, monkeypatch) -> None:
+    monkeypatch.undo()
+    run_cell(INSTALL)
+    assert installed == []
+
+
+def test_the_device_that_was_chosen_is_the_one_that_is_used(monkeypatch, capsys) -> None:
+    def find() -> accelerators.Accelerator | None:
+        return found
+
+    monkeypatch.setattr(accelerators, "find", find)
+    found = None
+    run_cell(CHECK)
+    assert capsys.readouterr().out == "Training on cpu\n"
+    for extra, advice in (("cuda12", r"pip install 'jax\[cuda12\]=="), (None, "driver 525")):
+        found = accelerators.Accelerator("Tesla T4, driver 550", "gpu", extra)
+        words = "^Here is a Tesla T4, driver 550, and JAX uses the CPU: .*" + advice
+        with pytest.raises(AssertionError, match=words):
+            run_cell(CHECK)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    run_cell(CHECK)
+
+
+# Says what is there, runs the install cell, and says what is there now.
+SCRIPT = """
+import importlib.metadata, sys
+if sys.argv[2:]:
+    import jax
+try:
+    exec(open(sys.argv[1]).read())
+except AssertionError as error:
+    print(error)
+for name in ("jax", "numpy", "mnist_flax"):
+    print(name, importlib.metadata.version(name))
+"""
+
+
+@pytest.mark.long
+def test_the_install_cell_in_a_new_environment(tmp_path) -> None:
+    """As in Colab: an older JAX is there and in use, and a NumPy that will do."""
+    folder, home = tmp_path / "content", tmp_path / "venv"
+    folder.mkdir()
+    (tmp_path / "cell.py").write_text(INSTALL)
+    venv.create(home, with_pip=True)
+    python = str(home / "bin" / "python")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # A GPU would cost gigabytes; test_the_driver_chooses_what_is_installed has them.
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+
+    def run(*command: str, cwd: Path = folder) -> str:
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    run(python, "-m", "pip", "install", "-q", "jax==0.9.2", "numpy==2.2.6")
+    run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT))
+    cell = ("-c", SCRIPT, str(tmp_path / "cell.py"))
+    restart, *versions = run(python, *cell, "in use").splitlines()
+    assert re.match(
+        r"jax 0\.9\.2 was in use, and is 0\.1\d\.\d now: .* Restart session", restart
+    )
+    assert versions[1:] == ["numpy 2.2.6", f"mnist_flax {mnist_flax.__version__}"]
+    # After the restart it has nothing to do, and the cell after it passes.
+    assert run(python, *cell).splitlines() == versions
+    assert run(python, "-c", CHECK) == "Training on cpu\n"
+
+    run(python, "-m", "pip", "uninstall", "-q", "-y", "mnist_flax")
+    for wheel in folder.glob("*.whl"):
+        wheel.unlink()
+    run("git", "archive", "-o", str(folder / "mnist_flax.zip"), "HEAD", cwd=ROOT)
+    assert run(python, *cell).splitlines() == versions
+    assert run(python, "-c", CHECK) == "Training on cpu\n"
+
+
 @pytest.fixture(scope="module")
 def executed(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """The notebook after a run on a few images, and the folder that it ran in."""
@@ -65,9 +244,8 @@ def executed(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         patch.setenv("NUM_EPOCHS", "2")
         patch.setenv("TRAIN_SPLIT", "train[:400]")
         patch.setenv("TEST_SPLIT", "test[:200]")
-        # The package of these tests; and if it were installed anew, nothing would be found.
+        # The package of these tests. To install it anew, the install cell would need a file.
         patch.setenv("PYTHONPATH", package + os.pathsep + os.environ.get("PYTHONPATH", ""))
-        patch.setenv("MNIST_FLAX_SOURCE", "file:///nowhere")
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
         # As in a person's, where the test's settings of JAX do not hold.
         patch.delenv("MPLBACKEND", raising=False)
@@ -98,6 +276,10 @@ def test_it_runs_from_top_to_bottom(executed) -> None:
     assert outputs(executed, '"pip", "install"') == []
     assert printed(executed, "load_split(") == "400 images to train on, 200 to test on\n"
     assert "Total params: 19,114" in printed(executed, "tabulate(")
+    said = printed(executed, "value_and_grad(")
+    assert re.fullmatch(
+        r"Loss of the last step \d\.\d{4}; test accuracy after .* [\d.]+%\n", said
+    )
 
 
 @pytest.mark.slow
@@ -107,7 +289,7 @@ def test_it_runs_from_top_to_bottom(executed) -> None:
         "show(np.concatenate",
         "plt.bar",
         "draw_augmentations(",
-        "random_augment(",
+        "show(augmented",
         "train_and_evaluate(config",
         "draw_confusion(",
         "draw_mistakes(",

@@ -7,22 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import networks
 
 from mnist_flax import augment, input_pipeline, models, plain
 from mnist_flax.trained import loading
+
+pytestmark = pytest.mark.usefixtures("exact_products")
 
 WEIGHTS = Path(__file__).parent / "fixtures" / "trained.safetensors"
 
 
 @pytest.fixture(scope="module")
 def variables():
-    images = jnp.zeros((1, 28, 28, 1))
-    return models.ConvNet().init(jax.random.key(0), images, train=False)
+    return networks.init(models.ConvNet())
 
 
 def test_it_has_the_tree_of_convnet(variables) -> None:
-    images = jnp.zeros((1, 28, 28, 1))
-    own = plain.Net().init(jax.random.key(0), images, train=False)
+    init = partial(plain.Net().init, train=False)
+    own = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     assert jax.tree.map(jnp.shape, own) == jax.tree.map(jnp.shape, variables)
     assert models.count_params(own["params"]) == 19_114
 
@@ -31,7 +33,7 @@ def test_weights_of_a_run_load_unchanged(data_dir) -> None:
     trained = loading.from_weights(WEIGHTS)
     images = augment.normalize(input_pipeline.load("test[:1000]", data_dir).images)
     expected, got = (
-        jax.jit(lambda x, model=model: model.apply(trained.variables, x, train=False))(images)
+        networks.apply(model, trained.variables, images, train=False)
         for model in (models.ConvNet(), plain.Net())
     )
     assert jnp.abs(expected).max() > 10
@@ -41,7 +43,9 @@ def test_weights_of_a_run_load_unchanged(data_dir) -> None:
 def test_training_mode(variables) -> None:
     x = jax.random.normal(jax.random.key(1), (8, 28, 28, 1))
     (logits, updates), (expected, expected_updates) = (
-        net(dropout_rate=0.0).apply(variables, x, train=True, mutable=["batch_stats"])
+        networks.apply(
+            net(dropout_rate=0.0), variables, x, train=True, mutable=("batch_stats",)
+        )
         for net in (models.ConvNet, plain.Net)
     )
     np.testing.assert_allclose(logits, expected, atol=1e-4)
@@ -60,13 +64,15 @@ def test_gradient(variables) -> None:
         variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), variables)
         x = jax.random.normal(jax.random.key(1), (4, 28, 28, 1), jnp.float64)
 
-        def loss(params, model):
+        @partial(jax.jit, static_argnums=1)
+        @jax.grad
+        def gradient(params, model):
             tree = variables | {"params": params}
             logits, _ = model.apply(tree, x, train=True, mutable=["batch_stats"])
             return jnp.square(logits).sum()
 
         got, want = (
-            jax.grad(loss)(variables["params"], net(dropout_rate=0.0))
+            gradient(variables["params"], net(dropout_rate=0.0))
             for net in (models.ConvNet, plain.Net)
         )
         for i in range(1, 7):

@@ -1,7 +1,7 @@
 """What surrounds a command never costs a run: every command under every kind of surroundings.
 
-Each case is a process of its own, as a user starts it. Its status, what it prints and what it
-leaves behind are checked: no traceback, one line for an error, no folder that nobody wanted.
+Each case is a process of its own. Its status, what it prints and what it leaves behind are
+checked: no traceback, one line for an error, no folder that nobody wanted.
 """
 
 import json
@@ -10,11 +10,13 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from helpers import forks
 from helpers.trained_runs import WEIGHTS
 from PIL import Image
 
@@ -79,18 +81,12 @@ def run(
     **environment: str | None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command by way of a shell, which redirects its streams."""
-    source = Path(mnist_flax.__file__).parents[1]
-    env = os.environ | {"PYTHONPATH": str(source), "PYTHONFAULTHANDLER": ""}
-    env |= {name: value for name, value in environment.items() if value is not None}
-    for name in environment.keys() - env.keys():
-        env.pop(name, None)
-    for name, value in environment.items():
-        if value is None:
-            env.pop(name, None)
+    changed = {**os.environ, **environment}
+    env = {name: value for name, value in changed.items() if value is not None}
     return subprocess.run(
         [
             *("sh", "-c", f'exec "$@" {redirect}', "sh", *before),
-            *(sys.executable, "-m", f"mnist_flax.{command}", *argv),
+            *(*forks.python(), "-m", f"mnist_flax.{command}", *argv),
         ],
         cwd=cwd,
         env=env,
@@ -176,6 +172,8 @@ UNREADABLE = b"font.size: 5 # \xff"
 @pytest.mark.parametrize("command", COMMANDS)
 def test_strange_settings_and_names(here: Path, command: str) -> None:
     """A terminal of ASCII, a notebook's Matplotlib, JAX set up otherwise, an odd folder."""
+    # Without a cache, main and sweep compile for seconds.
+    caches = {"JAX_COMPILATION_CACHE_DIR": "/proc/none"} if command == "evaluate" else {}
     rc = UNREADABLE if command == "report" else MATPLOTLIBRC.encode()
     (here / "matplotlibrc").write_bytes(rc)
     new = os.fsdecode(b"new [a-z] \\ 100% \xc3\xa9\xff")
@@ -198,7 +196,7 @@ def test_strange_settings_and_names(here: Path, command: str) -> None:
         FLAX_FIX_RNG_SEPARATOR="1",
         TQDM_MININTERVAL="abc",
         PYTHONWARNINGS="error::UserWarning",
-        JAX_COMPILATION_CACHE_DIR="/proc/none",
+        **caches,
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -238,32 +236,64 @@ def test_a_device_that_is_not_there(here: Path, command: str) -> None:
     assert {path.name for path in here.iterdir()} == before
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("home", [None, "/proc"])
-def test_no_home(here: Path, command: str, home: str | None, data_dir: Path) -> None:
+@pytest.fixture(scope="module")
+def open_folder(data_dir: Path) -> Iterator[Path]:
+    """A folder with the data, that every user may read and write.
+
+    Those of pytest are its user's own, and another pytest sees to it that they stay so.
+    """
+    with tempfile.TemporaryDirectory(prefix="mnist_flax-tests-") as folder:
+        shutil.copytree(data_dir, Path(folder, "data"))
+        Path(folder, "tmp").mkdir()
+        open_to_all(Path(folder))
+        yield Path(folder)
+
+
+def open_to_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("command", "home"),
+    [
+        *zip(COMMANDS, [None, "/proc"] * 4, strict=False),
+        *(
+            pytest.param(command, home, marks=pytest.mark.long)
+            for command, home in zip(COMMANDS, ["/proc", None] * 4, strict=False)
+        ),
+    ],
+)
+def test_no_home(here: Path, open_folder: Path, command: str, home: str | None) -> None:
     """A user whom the system does not know, as in a container; a home that is read-only."""
-    before = as_unknown_user(here, data_dir) if home is None else []
-    caches = {}
+    folder = Path(shutil.copytree(here, open_folder / here.name / "here"))
+    open_to_all(folder.parent)
+    before = as_unknown_user() if home is None else []
+    caches = {"TMPDIR": str(open_folder / "tmp")}
     if home is None and not before:
         # The system still knows this user's home: keep out of it.
-        caches = {"JAX_COMPILATION_CACHE_DIR": str(here / "c"), "MPLCONFIGDIR": str(here / "m")}
+        caches |= {
+            "JAX_COMPILATION_CACHE_DIR": str(here / "c"),
+            "MPLCONFIGDIR": str(here / "m"),
+        }
     result = run(
         command,
-        arguments(command, here),
-        cwd=here,
+        arguments(command, folder),
+        cwd=folder,
         before=before,
         HOME=home,
+        TFDS_DATA_DIR=str(open_folder / "data"),
         XDG_CACHE_HOME=None,
         XDG_CONFIG_HOME=None,
         **caches,
     )
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
-    assert not (here / "~").exists()
-    assert_done(command, here / "new")
+    assert not (folder / "~").exists()
+    assert_done(command, folder / "new")
 
 
-def as_unknown_user(here: Path, data_dir: Path) -> list[str]:
+def as_unknown_user() -> list[str]:
     """What to put before a command so that the system does not know its user.
 
     Empty where this user may not change to another one, or the other one may not read Python
@@ -271,14 +301,9 @@ def as_unknown_user(here: Path, data_dir: Path) -> list[str]:
     """
     if os.getuid() != 0 or not shutil.which("setpriv"):
         return []
-    for path in (here, *here.rglob("*")):
-        path.chmod(0o777)
-    for path in {Path(sys.prefix), *Path(sys.prefix).parents, *here.parents, *data_dir.parents}:
+    for path in {Path(sys.prefix), *Path(sys.prefix).parents}:
         if Path("/tmp") in path.parents:
             path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o555)
-    for path in (data_dir, *data_dir.rglob("*")):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        path.chmod(mode | 0o555 if path.is_dir() else mode | 0o444)
     before = ["setpriv", "--reuid=54321", "--clear-groups"]
     probe = [*before, sys.executable, "-c", "import jax, mnist_flax.train"]
     source = Path(mnist_flax.__file__).parents[1]
@@ -355,7 +380,7 @@ def test_called_from_other_code(here: Path, host: str, flag: str, status: int) -
         f"ARGV = {argv!r}\nsys.argv[1:] = ARGV\n{HOSTS[host]}"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False
+        [*forks.python(), "-c", program], cwd=here, capture_output=True, text=True, check=False
     )
     assert result.stdout.splitlines()[-1] == f"alive [{status}]", result.stderr
     assert "Traceback" not in result.stderr

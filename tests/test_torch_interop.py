@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from helpers import networks
 
 from mnist_flax import torch_interop
 from mnist_flax.errors import UserError
 from mnist_flax.models import ConvNet
+
+pytestmark = pytest.mark.usefixtures("exact_products")
 
 FIXTURE = Path(__file__).parent / "fixtures" / "torch_parity.npz"
 
@@ -102,8 +105,7 @@ def test_any_float_becomes_float32(state_dict, dtype) -> None:
 
 def test_another_architecture() -> None:
     layers = "24k5 pool 12"
-    images = jnp.zeros((1, 28, 28, 1))
-    variables = ConvNet(architecture=layers).init(jax.random.key(0), images, train=False)
+    variables = networks.init(ConvNet(architecture=layers))
     converted = torch_interop.to_state_dict(variables, layers)
     assert converted["conv1.weight"].shape == (24, 1, 5, 5)
     assert converted["bn1.running_var"].shape == (24,)
@@ -114,8 +116,7 @@ def test_another_architecture() -> None:
 
 def test_a_kernel_that_is_used_again_is_there_once() -> None:
     layers = "4 4 pool same"
-    images = jnp.zeros((1, 28, 28, 1))
-    variables = ConvNet(architecture=layers).init(jax.random.key(0), images, train=False)
+    variables = networks.init(ConvNet(architecture=layers))
     converted = torch_interop.to_state_dict(variables, layers)
     assert {name.partition(".")[0] for name in converted} == {
         *("conv1", "conv2", "bn1", "bn2", "bn3", "fc"),

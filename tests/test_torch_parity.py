@@ -21,9 +21,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from helpers import networks
 
 from mnist_flax import augment, config, input_pipeline, optimizers, steps, torch_interop
 from mnist_flax.models import ConvNet
+
+pytestmark = pytest.mark.usefixtures("exact_products")
 
 FIXTURE = Path(__file__).parent / "fixtures" / "torch_parity.npz"
 STEPS_PER_EPOCH = 469
@@ -87,7 +90,8 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
 def test_logits_with_the_weights_of_pytorch(torch_run, data_dir) -> None:
     images = input_pipeline.load("test", data_dir).images[torch_run["eval_indices"]]
     variables = torch_interop.from_state_dict(arrays(torch_run, "before"))
-    logits = ConvNet().apply(variables, augment.normalize(images), train=False)
+    images = augment.normalize(images)
+    logits = networks.apply(ConvNet(), variables, images, train=False)
     np.testing.assert_allclose(logits, torch_run["eval_logits"], rtol=0, atol=1e-4)
 
 

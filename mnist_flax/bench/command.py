@@ -56,6 +56,7 @@ from ml_collections import ConfigDict
 
 import mnist_flax
 from mnist_flax import config as config_lib
+from mnist_flax import progress
 from mnist_flax.bench import results, torch_process
 from mnist_flax.bench.torch_process import host_threads
 from mnist_flax.cli import arguments, exit_status
@@ -152,7 +153,8 @@ def measure(
     with tempfile.TemporaryDirectory() as cache, contextlib.ExitStack() as stack:
         torch = torch_process.Torch({}, {}, {})
         if torch_python:
-            torch = stack.enter_context(torch_process.start(torch_python, device.platform))
+            with progress.shown("Starting PyTorch"):
+                torch = stack.enter_context(torch_process.start(torch_python, device.platform))
             measured |= torch.versions | {"torch_differs_in": differs_in(config, "torch")}
         jax.config.update("jax_compilation_cache_dir", cache)
         jax_setup.prepare()
@@ -170,10 +172,11 @@ def measure(
             measured["plain_differs_in"] = differs_in(config, "plain")
             works["plain_step_ms"] = ours.plain_step.in_loop_ms
             works["plain_step_alone_ms"] = ours.plain_step.alone_ms
-        for number in range(1, rounds + 1):
-            print(f"round {number} of {rounds}", file=sys.stderr)
-            for name, work in works.items():
-                samples[name] += work()
+        with progress.bar(rounds * len(works), "measurements") as bar:
+            for number in range(1, rounds + 1):
+                for name, work in works.items():
+                    with bar.part(1, f"round {number} of {rounds}: {name}"):
+                        samples[name] += work()
         measured |= {
             "params": ours.params,
             "train_images": ours.train_images,

@@ -15,6 +15,10 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # A terminal that is gone, a stream that cannot be written.
 _NO_STREAM = (errno.EIO, errno.EBADF)
 
+# What XLA says when a device has too little memory; what follows may be pages long.
+_NO_MEMORY = "RESOURCE_EXHAUSTED: "
+_LONGEST = 200
+
 
 def run(
     argv: Sequence[str],
@@ -33,9 +37,9 @@ def run(
 
     Returns:
       The exit status: 0 if the command finished, 2 for bad input, 130 for Ctrl-C, 1 for a run
-      that failed by itself, a disk that is full or fails, or a reader of the output that is
-      gone (`| head`). Any other exception is an error of the program and passes through, with
-      its traceback.
+      that failed by itself, a device with too little memory, a disk that is full or fails, or
+      a reader of the output that is gone (`| head`). Any other exception is an error of the
+      program and passes through, with its traceback.
     """
     try:
         args = arguments.parse(argv, doc, add_flags)
@@ -52,6 +56,16 @@ def run(
     except BrokenPipeError:
         discard(sys.stdout)
         return 1
+    except RuntimeError as error:
+        # To name JAX's own type, JAX would have to be imported for every wrong command line.
+        _, found, reason = str(error).partition(_NO_MEMORY)
+        if not found:
+            raise
+        return _fail(
+            1,
+            f"error: the device has too little memory ({one_line(reason)[:_LONGEST]}); lower "
+            "config.batch_size (for a sweep, --parallel), or end what else uses the device",
+        )
     except OSError as error:
         of_stdout = error.filename is None and error.errno in _NO_STREAM
         if not isinstance(error, WriteError) and not of_stdout and error.errno not in _NO_SPACE:

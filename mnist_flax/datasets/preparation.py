@@ -12,7 +12,7 @@ import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from mnist_flax import paths
+from mnist_flax import paths, progress
 from mnist_flax.datasets.mnist_idx import MnistIdx
 from mnist_flax.errors import UserError
 
@@ -48,7 +48,8 @@ def prepare(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> Mni
         if not folder.exists():
             with _only_one_process(folder.parent):
                 if not folder.exists():
-                    _prepare(builder_class(data_dir=root), folder)
+                    with progress.shown(f"Preparing the data of {dataset}, once"):
+                        _prepare(builder_class(data_dir=root), folder)
     except OSError as error:
         raise UserError(
             f"data_dir: cannot prepare {dataset} in {root}: {_one_line(error)}; "
@@ -87,7 +88,8 @@ def _only_one_process(folder: Path) -> Iterator[None]:
     """Holds a lock, which the system releases however this process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with progress.shown("Waiting for another process to prepare the data"):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -9,16 +9,18 @@ Formats, and what each needs beside this package:
   torch        the weights as a state_dict for the PyTorch original; needs torch
   stablehlo    a program for jax.export.deserialize, on CPU, CUDA and TPU; needs flatbuffers
   onnx         a program for ONNX Runtime, in the browser too; needs onnx and onnxruntime
+  onnx-float32 the same for runtimes without uint8, such as ncnn; needs the same
 Install what is needed with pip install torch, or pip install 'mnist_flax[export]' for the last
-two; in a clone, pip install '.[export]'.
+three; in a clone, pip install '.[export]'. To read stablehlo, flatbuffers is needed as well.
 
-Both programs take images, uint8[N,28,28] for any N, a white digit (255) on black (0), and give
-logits, float32[N,10]; normalization is inside. All files are for float32, also where the run
-computed in bfloat16.
+The programs take images, uint8[N,28,28] for any N from 0, a white digit (255) on black (0), and
+give logits, float32[N,10]; normalization is inside. That of onnx-float32 takes the same
+numbers, 0 to 255, as float32[N,1,28,28]. All files are for float32, also where the run computed
+in bfloat16.
 
 Before the file is written, it is read back, and its logits on all 10,000 test images are
 compared with JAX's. They may differ by
-  1e-5 from JAX's in float64: stablehlo, onnx
+  1e-5 from JAX's in float64: stablehlo, onnx, onnx-float32
   1e-4 from JAX's in float32: torch
   0 from JAX's in float32: safetensors
 and by more, in proportion, where logits are larger than 25. The command prints the differences.
@@ -36,6 +38,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mnist_flax import progress
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.export.formats import FORMATS, check_available
@@ -68,7 +71,8 @@ def _run(args: argparse.Namespace) -> None:
     from mnist_flax.cli import jax_setup
     from mnist_flax.trained import loading
 
-    jax_setup.prepare()
+    # What is exported is compared with the CPU, which JAX_PLATFORMS=cuda would leave out.
+    jax_setup.prepare(also_cpu=True)
     trained = loading.load(args.workdir, args.data_dir)
     lines = export(trained, args.format, args.output)
     print(f"Network: {args.workdir} after epoch {trained.epoch} of {trained.config.num_epochs}")
@@ -82,11 +86,12 @@ def export(trained: "Trained", format: str, output: str | Path) -> list[str]:
 
     Args:
       trained: the network, from a run or from a file of weights.
-      format: 'safetensors', 'torch', 'stablehlo' or 'onnx'.
+      format: 'safetensors', 'torch', 'stablehlo', 'onnx' or 'onnx-float32'.
       output: the file to write. It must not exist, and its folder must.
 
     Returns:
-      Lines about the file: its size, the network's accuracy, how far its logits are from JAX's.
+      Lines about the file: its size, what reads it, the network's accuracy, how far its logits
+      are from JAX's.
 
     Raises:
       UserError: the file cannot be made, a library that the format needs is missing, or the
@@ -105,11 +110,13 @@ def export(trained: "Trained", format: str, output: str | Path) -> list[str]:
     accuracy = float((expected["float32"].argmax(1) == split.labels).mean())
     description = _describe(trained, accuracy)
     network = Network(trained.variables, config.model.architecture, description)
-    data, program = FORMATS[format].encode(network)
-    comparison = _compare(format, program, split.images, expected)
+    with progress.shown(f"Making the {format} file, and checking its answers"):
+        data, program = FORMATS[format].encode(network)
+        comparison = _compare(format, program, split.images, expected)
     files.replace(output, data)
     return [
         f"File: {output}, {format}, {len(data):,} bytes",
+        f"Read by: {FORMATS[format].read_by}",
         f"Accuracy: {accuracy:.2%} of the test images",
         f"Checked: {comparison}",
     ]

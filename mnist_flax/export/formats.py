@@ -21,11 +21,13 @@ class Format(NamedTuple):
       tolerance: how far the program's logits may be from those.
       libraries: what must be installed beside this package.
       install: what pip is to be given for that.
+      read_by: what reads the file, and what pip is to be given for that.
     """
 
     encode: Callable[[Network], tuple[bytes, Program]]
     reference: str
     tolerance: float
+    read_by: str
     libraries: tuple[str, ...] = ()
     install: str = ""
 
@@ -54,12 +56,40 @@ def _onnx(network: Network) -> tuple[bytes, Program]:
     return to_onnx.encode(network)
 
 
+def _onnx_float32(network: Network) -> tuple[bytes, Program]:
+    from mnist_flax.export import to_onnx
+
+    return to_onnx.encode_float32(network)
+
+
 _EXTRA = "'mnist_flax[export]'"
+_ONNX = ("onnx", "onnxruntime")
 FORMATS = {
-    "safetensors": Format(_safetensors, "float32", 0.0),
-    "torch": Format(_torch, "float32", 1e-4, ("torch",), "torch"),
-    "stablehlo": Format(_stablehlo, "float64", 1e-5, ("flatbuffers",), _EXTRA),
-    "onnx": Format(_onnx, "float64", 1e-5, ("onnx", "onnxruntime"), _EXTRA),
+    "safetensors": Format(
+        _safetensors, "float32", 0.0, "--weights; or any program, by the file's own metadata"
+    ),
+    "torch": Format(
+        _torch, "float32", 1e-4, "torch.load (pip install torch)", ("torch",), "torch"
+    ),
+    "stablehlo": Format(
+        _stablehlo,
+        "float64",
+        1e-5,
+        "jax.export.deserialize (pip install jax flatbuffers)",
+        ("flatbuffers",),
+        _EXTRA,
+    ),
+    "onnx": Format(
+        _onnx, "float64", 1e-5, "ONNX Runtime (pip install onnxruntime)", _ONNX, _EXTRA
+    ),
+    "onnx-float32": Format(
+        _onnx_float32,
+        "float64",
+        1e-5,
+        "runtimes without uint8, such as ncnn; images are float32[n,1,28,28], 0 to 255",
+        _ONNX,
+        _EXTRA,
+    ),
 }
 
 

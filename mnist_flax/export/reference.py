@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, inference
+from mnist_flax import augment, inference, progress
+from mnist_flax.errors import UserError
 from mnist_flax.models import ConvNet
 from mnist_flax.trained import loading
 
@@ -23,15 +24,14 @@ def logits(trained: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray
         compute in float32 are each closer to this than to one another.
 
     Raises:
-      UserError: the logits are not finite.
+      UserError: the logits are not finite, or JAX was started without the CPU.
     """
     config = trained.config.copy_and_resolve_references()
     config.model.dtype = "float32"
     # A GPU or TPU rounds the factors of JAX's products to fewer bits unless it is asked not to.
     with jax.default_matmul_precision("highest"):
         in_float32 = loading.logits(trained._replace(config=config), images)
-    # A TPU has no float64.
-    with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(True):
+    with jax.default_device(_cpu()), jax.enable_x64(True):
         model = ConvNet(dtype=jnp.float64, architecture=config.model.architecture)
         variables = jax.tree.map(lambda x: np.asarray(x, np.float64), trained.variables)
 
@@ -39,4 +39,17 @@ def logits(trained: loading.Trained, images: np.ndarray) -> dict[str, np.ndarray
         def apply(batch: jax.Array) -> jax.Array:
             return jnp.asarray(model.apply(variables, augment.normalize(batch), train=False))
 
-        return {"float32": in_float32, "float64": inference.in_batches(apply, images)}
+        with progress.shown("Computing them in float64, to compare with"):
+            return {"float32": in_float32, "float64": inference.in_batches(apply, images)}
+
+
+def _cpu() -> jax.Device:
+    """Returns the CPU: a TPU has no float64."""
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError:
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        raise UserError(
+            f"an export is compared with JAX on the CPU, and JAX_PLATFORMS={asked} leaves it "
+            f"out; set JAX_PLATFORMS={asked},cpu and start again"
+        ) from None

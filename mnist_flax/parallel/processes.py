@@ -158,7 +158,8 @@ def together() -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+        # This process itself may have too little memory.
+        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
             raise
         raise TrainingError(
             f"another process of this run has stopped or cannot be reached "

@@ -1,7 +1,7 @@
-"""Draws loss, accuracy and learning rate of a run: in one picture, or one picture each."""
+"""Draws accuracy, loss and learning rate of a run: in one picture, or one picture each."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,13 +15,15 @@ _LOSS_TICKS = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5)]
 _ACCURACY_TICKS = [10, 50, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9]
 # A log scale has no place for a loss of 0 or an accuracy of 100 %; they are drawn here.
 _LEAST_LOSS, _MOST_PERCENT = 1e-6, 99.97
+# The share of a panel's height that its legend takes.
+_LEGEND = 0.112
 
 
 @isolated
 def draw_curves(
     history: Sequence[Mapping[str, Any]], target_accuracy: float, params: int
 ) -> bytes:
-    """Draws loss, accuracy and learning rate by epoch, side by side.
+    """Draws accuracy, loss and learning rate by epoch, side by side.
 
     Args:
       history: the lines of metrics.jsonl, at least one. A loss may be None.
@@ -33,9 +35,9 @@ def draw_curves(
     """
     # Figure, not pyplot: no window system, no global state.
     figure = Figure(figsize=(12, 4.8), dpi=150, layout="constrained")
-    panels = figure.subplots(1, 3)
-    for axes, draw in zip(panels, _PANELS.values(), strict=True):
-        draw(axes, history, target_accuracy, LIGHT)
+    panels = figure.subplots(1, 3, width_ratios=[x.width for x in _PANELS.values()])
+    for axes, panel in zip(panels, _PANELS.values(), strict=True):
+        panel.draw(axes, history, target_accuracy, LIGHT)
     percent = 100 * _column(history, "test_accuracy")
     figure.suptitle(
         f"MNIST, {params:,} parameters: best test accuracy {percent.max():.2f} %, "
@@ -65,16 +67,29 @@ def draw_panels(
       theme: the colours.
 
     Returns:
-      PNGs of 1080 x 810 pixels under 'loss', 'accuracy' and 'learning_rate'.
+      PNGs under 'accuracy', 'loss' and 'learning_rate', 810 pixels high; the first two are
+      1080 pixels wide, the last one 648.
     """
     panels = {}
-    for name, draw in _PANELS.items():
-        figure = Figure((4, 3), dpi=270, layout="constrained", facecolor=theme.surface)
+    for name, panel in _PANELS.items():
+        size = (panel.width, 3)
+        figure = Figure(size, dpi=270, layout="constrained", facecolor=theme.surface)
         axes = figure.subplots()
-        draw(axes, history, target_accuracy, theme)
+        panel.draw(axes, history, target_accuracy, theme)
         lines, labels = axes.get_legend_handles_labels()
+        # Below the axes: inside, it would lie on a curve or on the target. A panel without one
+        # leaves the space, so that all axes end at the same height.
         if lines:
-            axes.legend(lines, labels, loc="best", frameon=False, labelcolor=theme.text)
+            figure.legend(
+                lines,
+                labels,
+                loc="outside lower center",
+                ncols=2,
+                frameon=False,
+                labelcolor=theme.text,
+            )
+        else:
+            figure.set_layout_engine("constrained", rect=(0, _LEGEND, 1, 1 - _LEGEND))
         panels[name] = png(figure)
     return panels
 
@@ -140,7 +155,7 @@ def _draw_accuracy(
     epochs = [record["epoch"] for record in history]
     train, test = (100 * _column(history, f"{name}_accuracy") for name in ("train", "test"))
     target = 100 * target_accuracy
-    label = f"target {target:g} %"
+    label = f"{target:g} %"
     # A history has no number of images; as shares of 1, accuracies compare in the same way.
     shares = [record["test_accuracy"] for record in history]
     reached = metrics.first_epoch_at_target(shares, 1, target_accuracy)
@@ -151,19 +166,20 @@ def _draw_accuracy(
         at = (epochs[reached - 1], test[reached - 1])
         axes.plot(*at, "o", color=theme.target, markersize=9, fillstyle="none")
         axes.annotate(
-            f"epoch {at[0]}",
+            f"first at {label}",
             at,
             xytext=(0, 9),
             textcoords="offset points",
-            # Clear of the axis labels.
-            ha="center" if reached > 1 else "left",
+            # Clear of the axis labels, and inside.
+            ha=_side((at[0] - epochs[0] + 0.5) / len(epochs)),
             color=theme.target,
         )
     axes.axhline(target, color=theme.target, linewidth=1.2, linestyle="--")
     # On the side where the label of the epoch is not.
     early = reached is not None and reached - 1 < 0.4 * len(epochs)
     axes.annotate(
-        label,
+        # Where the circle has the number, it is not said twice.
+        "target" if reached else f"target {label}",
         (0.985 if early else 0.015, target),
         xycoords=("axes fraction", "data"),
         xytext=(0, 4),
@@ -171,7 +187,7 @@ def _draw_accuracy(
         ha="right" if early else "left",
         color=theme.target,
     )
-    axes.set_title("Accuracy (%)")
+    axes.set_title("Accuracy (%, log scale of the error)")
     axes.set_yscale("function", functions=(height, percent))
     shown = height(np.array([*train, *test, target, 97]))
     axes.set_ylim(*percent(np.array([shown.min() - 0.2, shown.max() + 0.55])))
@@ -179,11 +195,16 @@ def _draw_accuracy(
     ticks: list[float] = []
     for tick in reversed(_ACCURACY_TICKS):
         # From the top; a label that would touch the one above is left out.
-        if not ticks or np.ptp(height(np.array([tick, ticks[-1]]))) >= 0.06 * np.ptp(ends):
+        if not ticks or np.ptp(height(np.array([tick, ticks[-1]]))) >= 0.075 * np.ptp(ends):
             ticks.append(tick)
     axes.yaxis.set_major_locator(FixedLocator(ticks[::-1]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     _draw_frame(axes, epochs, theme)
+
+
+def _side(place: float) -> str:
+    """Chooses how a text stands at its place along an axis, 0 to 1, so that it stays inside."""
+    return "left" if place < 0.2 else "right" if place > 0.8 else "center"
 
 
 def _draw_learning_rate(
@@ -197,10 +218,19 @@ def _draw_learning_rate(
     axes.set_ylim(0, 1.15 * rates.max())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     _draw_frame(axes, epochs, theme)
+    # The panel is narrow.
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+
+
+class _Panel(NamedTuple):
+    """What draws a panel, and its width in inches."""
+
+    draw: Callable[[Axes, Sequence[Mapping[str, Any]], float, Theme], None]
+    width: float
 
 
 _PANELS = {
-    "loss": _draw_loss,
-    "accuracy": _draw_accuracy,
-    "learning_rate": _draw_learning_rate,
+    "accuracy": _Panel(_draw_accuracy, 4.0),
+    "loss": _Panel(_draw_loss, 4.0),
+    "learning_rate": _Panel(_draw_learning_rate, 2.4),
 }

@@ -41,7 +41,7 @@ def draw_confusion(confusion: np.ndarray, theme: Theme = LIGHT) -> bytes:
             f"{count}" if count else "·",
             ha="center",
             va="center",
-            fontsize=8 if right else 11,
+            fontsize=11,
             fontweight="normal" if right else "bold",
             color=theme.faint_text if right else readable(behind, theme),
         )

@@ -58,18 +58,21 @@ def find_mistakes(
 
 
 @isolated
-def draw_mistakes(mistakes: Sequence[Mistake], theme: Theme = LIGHT) -> bytes:
-    """Draws mistakes in the order given, at most MOST_MISTAKES of them.
+def draw_mistakes(
+    mistakes: Sequence[Mistake], theme: Theme = LIGHT, most: int = MOST_MISTAKES
+) -> bytes:
+    """Draws mistakes in the order given.
 
     Args:
       mistakes: from `find_mistakes`.
       theme: the colours.
+      most: how many of them to draw at most.
 
     Returns:
       A PNG, 1080 pixels wide.
     """
     columns, side, gap, caption, title = 6, 76, 12, 34, 40
-    shown = mistakes[:MOST_MISTAKES]
+    shown = mistakes[:most]
     height = title + -(-len(shown) // columns) * (side + caption) + gap
     figure, axes = canvas(height, theme)
     words = f"{len(mistakes):,} mistakes: the digit → the answer, and its probability"

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import mnist_flax
-from mnist_flax import augment, input_pipeline, metrics, model_table
+from mnist_flax import augment, input_pipeline, metrics, model_table, progress
 from mnist_flax import config as config_lib
 from mnist_flax.input_pipeline import Split
 from mnist_flax.metrics import Scores, wilson_interval
@@ -65,7 +65,8 @@ def build(run: Trained, summary: Mapping[str, Any]) -> tuple[bytes, dict[str, by
     loading.warn_if_not_as_recorded(run, scores)
     mistakes = find_mistakes(test.images, test.labels, np.exp(answers))
     layers = model_table.list_layers(create_model(config))
-    light, dark = (_draw(run, scores, mistakes, test, theme) for theme in (LIGHT, DARK))
+    with progress.shown("Drawing the plots"):
+        light, dark = (_draw(run, scores, mistakes, test, theme) for theme in (LIGHT, DARK))
     texts = _alternative_texts(run, scores, mistakes)
     fields = _fields(config)
     environment = jinja2.Environment(

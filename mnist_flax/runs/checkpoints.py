@@ -29,7 +29,7 @@ import mnist_flax
 from mnist_flax import errors, paths
 from mnist_flax.config import flatten
 from mnist_flax.errors import UserError, WriteError
-from mnist_flax.runs import checksums, files, workdirs
+from mnist_flax.runs import checksums, devices, files, workdirs
 from mnist_flax.runs.checksums import DamagedError
 
 State = TypeVar("State")
@@ -49,14 +49,20 @@ class Saved(NamedTuple):
     Attributes:
       state: the training state, NumPy arrays.
       history: the lines of metrics.jsonl so far; the last one is this epoch's.
+      began: on what the run began, see `devices.here`; empty if that was not noted.
     """
 
     state: Any
     history: list[dict[str, Any]]
+    began: Mapping[str, Any] = {}
 
 
 def save(
-    workdir: Path, config: ConfigDict, state: Any, history: Sequence[Mapping[str, Any]]
+    workdir: Path,
+    config: ConfigDict,
+    state: Any,
+    history: Sequence[Mapping[str, Any]],
+    began: Mapping[str, Any] | None = None,
 ) -> None:
     """Saves the end of an epoch. Of the earlier checkpoints the last and the best stay.
 
@@ -68,6 +74,7 @@ def save(
       config: the run's.
       state: tree of arrays.
       history: the lines of metrics.jsonl, this epoch's included, which is the last.
+      began: on what the run began, see `devices.here`; None: on what is here.
 
     Raises:
       WriteError: it could not be written. The earlier ones are as they were.
@@ -82,6 +89,7 @@ def save(
         "config": config.to_dict(),
         "arrays": _describe(arrays),
         "history": [dict(record) for record in history],
+        "began": dict(began or devices.here()),
     }
     if jax.process_index() > 0:
         with paths.safe_alias(folder) as alias:
@@ -150,7 +158,8 @@ def load(workdir: Path, epoch: int, config: ConfigDict, like: State) -> Saved:
         _check_same(workdir, "network", metadata["arrays"], _describe(like))
         target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
         with paths.safe_alias(path.parent) as folder:
-            return Saved(ocp.load(folder / path.name, target), metadata["history"])
+            state = ocp.load(folder / path.name, target)
+        return Saved(state, metadata["history"], metadata.get("began", {}))
     except UserError:
         raise
     except Exception as error:  # Whatever Orbax and what it uses happen to raise.

@@ -1,12 +1,13 @@
 """Draws curves.png at the end of a run."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mnist_flax import errors
 from mnist_flax.runs import files
+from mnist_flax.runs.writers import Answers
 
 
 class CurvesWriter:
@@ -21,7 +22,7 @@ class CurvesWriter:
         """Keeps a line of metrics.jsonl."""
         self._history.append(record)
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Mapping[str, Any], answers: Callable[[], Answers]) -> None:
         """Draws the picture; a failure is a warning, as the run is on record without it."""
         try:
             # Matplotlib takes most of a second to import.

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax.errors import UserError
+from mnist_flax import progress
+from mnist_flax.errors import UserError, warn
 from mnist_flax.parallel import processes
-from mnist_flax.runs import checkpoints, files, workdirs
+from mnist_flax.runs import checkpoints, devices, files, workdirs
 from mnist_flax.runs.curves_writer import CurvesWriter
 from mnist_flax.runs.summary import summarize
 from mnist_flax.runs.tensorboard import TensorBoardWriter
-from mnist_flax.runs.terminal import Progress, Terminal
-from mnist_flax.runs.writers import MetricsWriter, Writer, to_plain
+from mnist_flax.runs.terminal import Progress, Terminal, say
+from mnist_flax.runs.writers import Answers, MetricsWriter, Writer, to_plain
 
 
 class Run:
@@ -42,6 +43,7 @@ class Run:
         self.workdir = workdir
         self.history = list(saved.history) if saved else []
         self.saved_state = saved.state if saved else None
+        self._began = saved.began if saved else devices.here()
         self._config, self._overwrite = config, overwrite
         # The start of the run, moved back by the times of the epochs before a resume.
         earlier = sum(line["train_seconds"] + line["test_seconds"] for line in self.history)
@@ -61,7 +63,7 @@ class Run:
           num_test: number of test images.
           example: uint8[28,28], the image that TensorBoard shows the augmentations of.
         """
-        self._watched = processes.told_by_first(sys.stdout.isatty)
+        self._watched = processes.told_by_first(partial(progress.is_live, sys.stdout))
         if not processes.is_first():
             return
         if self._overwrite:
@@ -69,7 +71,9 @@ class Run:
         # A killed save may have left files; if no epoch follows, no later save removes them.
         checkpoints.remove_unfinished(self.workdir)
         steps = config_lib.steps_per_epoch(self._config, num_train)
-        self._terminal = Terminal(self.workdir, steps, num_test, watched=self._watched)
+        self._terminal = Terminal(
+            self.workdir, self._config.num_epochs, steps, num_test, watched=self._watched
+        )
         metrics = MetricsWriter(self.workdir, self._config, self.history)
         events = TensorBoardWriter(self.workdir, self._config, self.history, example)
         curves = CurvesWriter(self.workdir, self.history)
@@ -81,10 +85,14 @@ class Run:
         keep = {*MetricsWriter.FILES, events.path.name}
         workdirs.remove_stale(self.workdir, keep, patterns)
         self._terminal.print_head(model_table, len(self.history))
+        say(f"Device: {devices.in_words()}")
+        changes = devices.changes(self._began)
+        if changes:
+            warn(f"the run may end otherwise than it would have: {changes}")
 
     @contextlib.contextmanager
     def progress(self, epoch: int) -> Iterator[Progress | None]:
-        """Shows a progress bar for an epoch, from 1, if stdout is a terminal.
+        """Shows a progress bar for an epoch, from 1, on a terminal and in a notebook.
 
         Yields:
           The function that moves the bar, or None if there is no bar. If the first process has
@@ -111,17 +119,26 @@ class Run:
         line = to_plain(record)
         with files.in_one_piece:
             # A line on record always has its checkpoint.
-            checkpoints.save(self.workdir, self._config, state, [*self.history, line])
+            history = [*self.history, line]
+            checkpoints.save(self.workdir, self._config, state, history, self._began)
             for writer in self._writers:
                 writer.epoch(line)
         self.history.append(line)
 
-    def finish(self, *, params: int, num_test: int, **environment: Any) -> dict[str, Any]:
+    def finish(
+        self,
+        *,
+        params: int,
+        num_test: int,
+        answers: Callable[[], Answers],
+        **environment: Any,
+    ) -> dict[str, Any]:
         """Ends the run: summary.json and the verdict, then the pictures.
 
         Args:
           params: number of the network's parameters.
           num_test: number of test images.
+          answers: computes the network's answers, on the first process alone.
           **environment: compile_seconds, backend and device_count of summary.json.
 
         Returns:
@@ -134,7 +151,7 @@ class Run:
                 self._config, self.history, params, num_test, seconds, **environment
             )
             for writer in self._writers:
-                writer.finish(summary)
+                writer.finish(summary, answers)
             return summary
 
         summary: dict[str, Any] = processes.told_by_first(finish)

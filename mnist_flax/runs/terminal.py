@@ -1,64 +1,85 @@
 """Prints a run on the terminal, in the manner of the assignment's log."""
 
 import contextlib
-import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnist_flax import errors, metrics
+from mnist_flax import errors, metrics, progress
+from mnist_flax.runs.writers import Answers
 
 # Is told, several times an epoch: the steps done, the loss of the last of them, and the share
 # of this epoch's images so far that were right.
 Progress = Callable[[int, float, float], None]
 
-# Fewer columns than these have no room for the number of the batch.
-_WIDE = 90
+# tqdm's bar_format: from _WIDE columns on, with fewer, and below _NARROW.
+_WIDE, _NARROW = 110, 80
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}"
+_WITH_RATE, _WITHOUT_RATE = _BAR + ", {rate_fmt}{postfix}]", _BAR + "{postfix}]"
+_NO_BAR = "{percentage:3.0f}%{postfix}, {desc}"
 
 
 class Terminal:
     """Prints the head of a run, its epochs and its verdict."""
 
-    def __init__(self, workdir: Path, steps: int, num_test: int, *, watched: bool) -> None:
+    def __init__(
+        self, workdir: Path, num_epochs: int, steps: int, num_test: int, *, watched: bool
+    ) -> None:
         """Prints nothing yet.
 
         Args:
           workdir: the folder of the run.
+          num_epochs: config.num_epochs.
           steps: number of optimizer steps in an epoch.
           num_test: number of test images, to print how many were right.
-          watched: whether stdout is a terminal: then each epoch has a progress bar, and
-            otherwise one line.
+          watched: whether a line of stdout can be rewritten: then each epoch has a progress
+            bar, and otherwise one line.
         """
         self._workdir, self._steps, self._num_test = workdir, steps, num_test
-        self._watched = watched
+        self._num_epochs, self._watched = num_epochs, watched
+        # Of the epochs of this process.
+        self._seconds: list[float] = []
 
     def print_head(self, model_table: str, epochs_done: int) -> None:
         """Prints what is known before the first epoch."""
         resumed = [f"Resumed after epoch {epochs_done}."] if epochs_done else []
-        compiling = "Compiling: some seconds, and less the next time."
-        say(f"Workdir: {self._workdir}", model_table, *resumed, compiling)
+        say(f"Workdir: {self._workdir}", model_table, *resumed)
 
     @contextlib.contextmanager
     def bar(self, epoch: int) -> Iterator[Progress]:
         """Shows the progress bar of an epoch, from 1; yields what moves it."""
-        # Here, since it reads its settings from the environment as it is imported.
-        from tqdm import tqdm
-
         say(f"Epoch {epoch}")
-        # By itself tqdm shows nothing on a terminal that says its size is 0, as some do.
-        columns, lines = shutil.get_terminal_size()
-        with tqdm(
-            desc="Train", total=self._steps, file=_Stdout(), ncols=columns, nrows=lines
-        ) as bar:
+        begin = time.monotonic()
 
-            def update(steps_done: int, loss: float, accuracy: float) -> None:
-                batch = f"Batch_id={steps_done - 1} " if columns >= _WIDE else ""
-                text = f"Train: Loss={loss:.4f} {batch}Accuracy={100 * accuracy:.2f}"
-                bar.set_description_str(text, refresh=False)
-                bar.update(steps_done - bar.n)
+        def draw(steps_done: int, words: str, columns: int) -> None:
+            left = self._seconds_left(self._num_epochs - epoch + 1 - steps_done / self._steps)
+            layout = _WITHOUT_RATE if left and columns < _WIDE else _WITH_RATE
+            text = progress.meter(
+                steps_done,
+                self._steps,
+                time.monotonic() - begin,
+                columns,
+                _NO_BAR if columns < _NARROW else layout,
+                stream=sys.stdout,
+                prefix=words,
+                postfix=f"{progress.clock(left)} left" if left else None,
+            )
+            say(f"\r{text:{columns - 1}}", end="")
 
+        def update(steps_done: int, loss: float, accuracy: float) -> None:
+            columns, share = progress.columns_of(sys.stdout), f"{100 * accuracy:.2f}"
+            batch = f"Batch_id={steps_done - 1} " if columns >= _WIDE else ""
+            words = f"Train: Loss={loss:.4f} {batch}Accuracy={share}"
+            short = f"Loss={loss:.4f} Acc={share}"
+            draw(steps_done, short if columns < _NARROW else words, columns)
+
+        draw(0, "Train", progress.columns_of(sys.stdout))
+        try:
             yield update
+        finally:
+            say()
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Prints an epoch, a line of metrics.jsonl; below a bar only its second half."""
@@ -67,30 +88,28 @@ class Terminal:
             f"Test set: Average loss: {_number(record['test_loss'])}, "
             f"Accuracy: {correct}/{self._num_test} ({100 * correct / self._num_test:.2f}%)"
         )
-        if self._watched:
-            say(test, "")
-            return
         loss, accuracy = _number(record["train_loss"]), 100 * record["train_accuracy"]
         seconds = record["train_seconds"] + record["test_seconds"]
-        say(
-            f"Epoch {record['epoch']}  Train: Loss={loss} Accuracy={accuracy:.2f}  {test}  "
-            f"{seconds:.1f} s"
-        )
+        train = f"Epoch {record['epoch']}  Train: Loss={loss} Accuracy={accuracy:.2f}"
+        self._seconds.append(seconds)
+        left = self._num_epochs - record["epoch"]
+        estimate = []
+        if left and len(self._seconds) == 1:
+            others = "the last epoch" if left == 1 else f"the other {left} epochs"
+            estimate = [f"About {progress.about(left * seconds)} left for {others}."]
+        if self._watched:
+            say(test, *estimate, "")
+        else:
+            say(f"{train}  {test}  {seconds:.1f} s", *estimate)
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def _seconds_left(self, epochs: float) -> float:
+        """Estimates the time that epochs take by those before; 0 before there is one."""
+        return epochs * sum(self._seconds) / max(1, len(self._seconds))
+
+    def finish(self, summary: Mapping[str, Any], answers: Callable[[], Answers]) -> None:
         """Prints where the results are, and whether the target was met."""
         results = "summary.json, metrics.jsonl, curves.png, TensorBoard"
         say(f"Results: {self._workdir} ({results})", _verdict(summary))
-
-
-class _Stdout:
-    """Writes to stdout for tqdm, as `say` does."""
-
-    def write(self, text: str) -> None:
-        say(text, end="")
-
-    def flush(self) -> None:
-        """Does nothing: `say` has flushed."""
 
 
 def say(*lines: str, end: str = "\n") -> None:
@@ -100,7 +119,8 @@ def say(*lines: str, end: str = "\n") -> None:
       BrokenPipeError: the reader of the output is gone, as with `| head`.
     """
     try:
-        print(*lines, sep="\n", end=end, flush=True)
+        with progress.hidden():
+            print(*lines, sep="\n", end=end, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

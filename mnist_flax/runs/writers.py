@@ -2,13 +2,28 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax.runs import files
+
+
+class Answers(NamedTuple):
+    """What the network of a run answers after its last epoch.
+
+    Attributes:
+      images: uint8[N,28,28], the test images.
+      labels: int32[N], their digits.
+      logits: float32[N,10].
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
 
 
 class Writer(Protocol):
@@ -23,8 +38,13 @@ class Writer(Protocol):
             images_per_second. A loss that is not finite is None.
         """
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Records the end of a run, the content of summary.json."""
+    def finish(self, summary: Mapping[str, Any], answers: Callable[[], Answers]) -> None:
+        """Records the end of a run.
+
+        Args:
+          summary: the content of summary.json.
+          answers: computes the network's answers, which takes a second or more.
+        """
 
 
 class MetricsWriter:
@@ -50,7 +70,7 @@ class MetricsWriter:
         """Appends a line to metrics.jsonl."""
         files.append(self._workdir / "metrics.jsonl", to_json(record))
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Mapping[str, Any], answers: Callable[[], Answers]) -> None:
         """Writes summary.json: its presence says that the run finished."""
         files.replace(self._workdir / "summary.json", to_json(summary, indent=2))
 

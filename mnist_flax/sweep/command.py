@@ -36,7 +36,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import errors
+from mnist_flax import errors, progress
 from mnist_flax.cli import arguments, exit_status, stopping
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.runs import files, summary, workdirs, writers
@@ -71,14 +71,16 @@ def _sweep(args: argparse.Namespace) -> None:
         lines = records.begin(workdir, settings)
         say(f"Workdir: {workdir}")
         seeds = range(args.config.seed, args.config.seed + args.seeds)
-        for name, config in settings:
-            done = {line["seed"] for line in lines if line["setting"] == name}
-            todo = [seed for seed in seeds if seed not in done]
-            for line in _train(config, name, todo, args.parallel):
-                with files.in_one_piece:
-                    files.append(workdir / LINES, writers.to_json(line))
-                lines.append(line)
-                say(records.describe(line))
+        done = {(line["setting"], line["seed"]) for line in lines}
+        todo = {name: [x for x in seeds if (name, x) not in done] for name, _ in settings}
+        epochs = sum(len(todo[name]) * config.num_epochs for name, config in settings)
+        with progress.bar(epochs, "epochs") as bar:
+            for name, config in settings:
+                for line in _train(config, name, todo[name], args.parallel, bar):
+                    with files.in_one_piece:
+                        files.append(workdir / LINES, writers.to_json(line))
+                    lines.append(line)
+                    say(records.describe(line))
         asked = [line for line in lines if line["seed"] in seeds]
         groups = {
             name or "the config": [line for line in asked if line["setting"] == name]
@@ -143,9 +145,16 @@ def _check_data(config: ConfigDict) -> None:
 
 
 def _train(
-    config: ConfigDict, name: str, todo: list[int], parallel: int | None
+    config: ConfigDict,
+    name: str,
+    todo: list[int],
+    parallel: int | None,
+    bar: progress.Bar,
 ) -> Iterator[dict[str, Any]]:
-    """Trains seeds of a config, and yields the line of each as soon as it is done."""
+    """Trains seeds of a config, and yields the line of each as soon as it is done.
+
+    The bar counts the epochs of all seeds.
+    """
     if not todo:
         return
     import jax
@@ -162,7 +171,9 @@ def _train(
     programs = seeds.SeedPrograms(recipe, train, test, parallel)
     for i in range(0, len(todo), parallel):
         some = todo[i : i + parallel]
-        outcomes, seconds = programs.train(some, config.num_epochs)
+        work = len(some) * config.num_epochs
+        with bar.part(work, records.describe_seeds(name, some)) as move:
+            outcomes, seconds = programs.train(some, config.num_epochs, move)
         for seed, outcome in zip(some, outcomes, strict=True):
             yield {
                 "setting": name,

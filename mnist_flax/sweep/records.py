@@ -102,6 +102,12 @@ def scores(outcome: "Outcome", num_test: int, target: float) -> dict[str, Any]:
     }
 
 
+def describe_seeds(setting: str, seeds: Sequence[int]) -> str:
+    """Names seeds that are trained at once, for the terminal."""
+    words = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"{setting}, {words}" if setting else words
+
+
 def describe(line: dict[str, Any]) -> str:
     """Puts a line of sweep.jsonl into words, for the terminal."""
     setting = f"{line['setting']}, " if line["setting"] else ""

@@ -1,6 +1,7 @@
 """Trains runs that differ in their seed only, one after the other or several at once."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -60,12 +61,15 @@ class SeedPrograms:
         # One seed takes the programs of a single run: its results are the same, bit for bit.
         self._programs = Programs(recipe, train, test, None if parallel == 1 else parallel)
 
-    def train(self, seeds: list[int], num_epochs: int) -> tuple[list[Outcome], float]:
+    def train(
+        self, seeds: list[int], num_epochs: int, progress: Callable[[int], None]
+    ) -> tuple[list[Outcome], float]:
         """Trains seeds from their first epoch to their last, or until all have diverged.
 
         Args:
           seeds: 1 to `parallel` of them.
           num_epochs: epochs of each.
+          progress: is called after each epoch with how many are done, those of each seed.
 
         Returns:
           The outcome of each; the seconds that all of them together took.
@@ -98,6 +102,7 @@ class SeedPrograms:
                 if diverged_at[i] is None:
                     for values, column in zip(curve, columns, strict=True):
                         values.append(float(column[i]))
+            progress(number * len(seeds))
             if None not in diverged_at:
                 break
         outcomes = list(map(Outcome, curves, diverged_at))[: len(seeds)]

@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import errors, inference, metrics
+from mnist_flax import errors, inference, metrics, progress
 from mnist_flax.errors import UserError
 from mnist_flax.metrics import Scores
 from mnist_flax.runs import checkpoints
@@ -138,7 +138,8 @@ def logits(trained: Trained, images: np.ndarray | jax.Array) -> np.ndarray:
     Raises:
       UserError: they are not finite: the weights are not those of a trained network.
     """
-    answers = inference.logits(create_model(trained.config), trained.variables, images)
+    with progress.shown(f"Computing the network's answers on {len(images):,} images"):
+        answers = inference.logits(create_model(trained.config), trained.variables, images)
     if not np.isfinite(answers).all():
         raise UserError("the network's answers are not finite; give weights that were trained")
     return answers

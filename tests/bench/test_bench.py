@@ -84,8 +84,10 @@ def test_what_the_comparison_does_not_follow(
 
 
 RUN = """
-import json, sys
-from mnist_flax import config
+import json, os, sys
+from mnist_flax import config, progress
+del os.environ["TQDM_DISABLE"]
+progress.PATIENCE = 0.0
 from mnist_flax.bench import command, results
 settings = config.load(config.default_path())
 settings.train_split, settings.test_split = "train[:40]", "test[:20]"
@@ -104,6 +106,10 @@ def test_all_of_it_on_a_few_images(data_dir: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", RUN, python], text=True, capture_output=True, check=True
     )
     *table, line = result.stdout.splitlines()
+    said = result.stderr.splitlines()
+    assert said[:2] == ["Starting PyTorch ...", "Compiling (less the next time) ..."]
+    assert said[2].startswith("1 of 11 measurements, round 1 of 1: epoch_seconds, about ")
+    assert len(said) == 2 + 10 + 1  # It compiles a second time, from the cache.
     measured = json.loads(line)
     assert measured.keys() >= KEYS
     assert {

@@ -1,10 +1,13 @@
 """Exit statuses, and one line on stderr for each."""
 
 import errno
+import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 
+import jax
 import pytest
 
 from mnist_flax.cli import exit_status
@@ -68,8 +71,34 @@ def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert (out, err) == ("", f"warning: {safe} is blank\nerror: {safe} cannot be read\n")
 
 
+def test_a_device_with_too_little_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    def allocate() -> None:
+        jax.numpy.zeros(1 << 44).block_until_ready()
+
+    def compile_for_tpu() -> None:
+        raise RuntimeError(
+            "INTERNAL: in fusion: RESOURCE_EXHAUSTED: Ran\nout of hbm" + "." * 999
+        )
+
+    for command, words in (
+        (allocate, "Out of memory allocating"),
+        (compile_for_tpu, "Ran out"),
+    ):
+        assert run(command) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        (line,) = err.splitlines()
+        assert line.startswith(f"error: the device has too little memory ({words}")
+        assert "lower config.batch_size" in line
+        assert len(line) < 400
+
+
 @pytest.mark.parametrize(
-    "error", [ValueError("a bug"), OSError(errno.ENOENT, "not a full disk")]
+    "error",
+    [
+        *(ValueError("a bug"), OSError(errno.ENOENT, "not a full disk")),
+        RuntimeError("INTERNAL: a bug of XLA"),
+    ],
 )
 def test_an_error_of_the_program_keeps_its_traceback(error: Exception) -> None:
     def command() -> None:
@@ -98,3 +127,18 @@ sys.exit(exit_status.run([], "", lambda parser: None, command))
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["main", "evaluate", "export", "report", "predict", "demo", "sweep", "bench"]
+)
+def test_a_command_run_inside_other_code_ends_that_code_only_by_an_exception(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [command, "--help"])
+    # It forgets some variables for good.
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(f"mnist_flax.{command}", run_name="__main__")
+    assert end.value.code == 0
+    assert f"python -m mnist_flax.{command}" in capsys.readouterr().out

@@ -10,7 +10,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
+from helpers import forks
 from helpers.idx_files import flipped, idx_bytes, write_gz
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
@@ -100,6 +100,15 @@ def test_prepared_once_and_silently(files, tmp_path, capfd):
     input_pipeline.load("train", data, dataset="tiny")
     assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_it_says_that_it_prepares(files, tmp_path, capfd):
+    data = tmp_path / "data"
+    input_pipeline.load("test", data, dataset="tiny")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Preparing the data of tiny, once ...\n" in err
 
 
 def test_prepared_data_needs_no_lock_and_no_files(files, tmp_path, monkeypatch):
@@ -335,12 +344,20 @@ print(hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest())
 
 def start(script: str, folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", "import sys\n" + script, str(folder)],
+        [*forks.python(), "-c", "import sys\n" + script, str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     )
+
+
+IMPATIENT = """
+import os
+del os.environ["TQDM_DISABLE"]
+from mnist_flax import progress
+progress.PATIENCE = 0.0
+"""
 
 
 def wait_for(path: Path) -> None:
@@ -364,7 +381,9 @@ def digest(data_dir) -> str:
 def test_two_processes_prepare_at_once(tmp_path, digest):
     first = start(PAUSE + LOAD, tmp_path)
     wait_for(tmp_path / "ready")
-    second = start(WAIT + LOAD, tmp_path)
+    second = start(IMPATIENT + WAIT + LOAD, tmp_path)
+    assert second.stderr is not None
+    assert second.stderr.readline() == "Waiting for another process to prepare the data ...\n"
     wait_for(tmp_path / "waiting")
     (tmp_path / "go").touch()
     for process in (first, second):

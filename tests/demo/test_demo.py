@@ -9,6 +9,7 @@ import webbrowser
 from pathlib import Path
 
 import pytest
+from helpers import forks
 from helpers.refusals import assert_refused
 from helpers.trained_runs import WEIGHTS, write_run
 
@@ -53,7 +54,7 @@ def test_it_writes_the_page_into_the_run_and_opens_it(tmp_path, opened, capsys) 
 
 
 def test_as_a_process(finished, tmp_path) -> None:
-    argv = [sys.executable, "-m", "mnist_flax.demo", "--workdir", finished]
+    argv = [*forks.python(), "-m", "mnist_flax.demo", "--workdir", finished]
     argv += ["--export-dir", "page", "--no-open"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

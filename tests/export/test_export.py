@@ -4,6 +4,7 @@ Tests of the format torch run where PyTorch is installed.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,12 +22,15 @@ from helpers.trained_runs import WEIGHTS, write_run
 from mnist_flax import architecture, input_pipeline
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
-from mnist_flax.export import command, reference, to_onnx, to_stablehlo
+from mnist_flax.export import command, reference, to_onnx, to_safetensors, to_stablehlo
 from mnist_flax.export.formats import FORMATS
 from mnist_flax.export.network import Network, Program
 from mnist_flax.input_pipeline import Split
 from mnist_flax.trained import loading, weights
 
+pytestmark = pytest.mark.usefixtures("exact_products")
+
+USING = (Path(__file__).parents[2] / "docs" / "USING.md").read_text()
 OTHER = "4k5 pool 6k1 pool 5 5 same 3"
 
 
@@ -81,13 +85,25 @@ def test_it_says_what_it_wrote(tmp_path, workdir, capsys, name) -> None:
     assert command.main(arguments(workdir, name, output)) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    network, file, accuracy, checked = captured.out.splitlines()
+    network, file, read_by, accuracy, checked = captured.out.splitlines()
     assert network == f"Network: {workdir} after epoch 1 of 1"
     assert file == f"File: {output}, {name}, {output.stat().st_size:,} bytes"
+    assert read_by == f"Read by: {FORMATS[name].read_by}"
     assert accuracy == "Accuracy: 99.80% of the test images"
     assert checked.startswith("Checked: its logits on 500 test images differ from JAX's by at")
     assert checked.endswith(", its digits in 0 cases")
     assert [x.name for x in tmp_path.iterdir()] == ["net"]
+
+
+@pytest.mark.usefixtures("few_images", "impatient")
+def test_it_says_what_it_is_at(tmp_path, workdir, capsys) -> None:
+    argv = arguments(workdir, "safetensors", tmp_path / "file")
+    assert command.main(argv) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "Computing the network's answers on 500 images ...",
+        "Computing them in float64, to compare with ...",
+        "Making the safetensors file, and checking its answers ...",
+    ]
 
 
 @pytest.mark.slow
@@ -112,11 +128,53 @@ def test_safetensors(tmp_path, workdir) -> None:
     jax.tree.map(np.testing.assert_array_equal, found, weights.read(WEIGHTS))
     with safetensors.safe_open(paths[0], "np") as file:
         assert {"params/conv1/kernel", "batch_stats/bn1/mean"} < set(file.keys())
-        assert description(file.metadata()["mnist_flax"]) == {
-            "format_version": 1,
-            "epoch": 1,
-            "test_accuracy": 0.998,
-        }
+        found = description(file.metadata()["mnist_flax"])
+    network = found.pop("network")
+    assert found == {"format_version": 1, "epoch": 1, "test_accuracy": 0.998}
+    assert (network["mean"], network["std"]) == (0.1307, 0.3081)
+    assert (network["batch_norm_epsilon"], network["kernel_layout"]) == (1e-5, "HWIO")
+    assert [layer["pool"] for layer in network["layers"]] == [False, True] * 2 + [False] * 2
+
+
+def block(info: str) -> str:
+    """The one block of docs/USING.md behind whose fence just these words stand."""
+    (text,) = re.findall(f"^```{info}\n(.*?)^```$", USING, re.MULTILINE | re.DOTALL)
+    return text
+
+
+@pytest.mark.usefixtures("few_images")
+@pytest.mark.parametrize("run", ["workdir", "other"])
+def test_the_reader_of_the_guide_needs_numpy_only(
+    tmp_path, monkeypatch, split, run, request
+) -> None:
+    run = request.getfixturevalue(run)
+    path = tmp_path / "digits.safetensors"
+    assert command.main(arguments(run, "safetensors", path)) == 0
+    reader = block("python safetensors")
+    assert set(re.findall(r"^(?:import|from) (\w+)", reader, re.MULTILINE)) == {"json", "numpy"}
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(reader, "USING.md", "exec"), names)
+    expected = loading.logits(loading.load(run), split.images)
+    for n in (0, 1, 50):
+        found = names["logits"](split.images[:n])
+        np.testing.assert_allclose(found, expected[:n], rtol=0, atol=2e-5)
+
+
+def test_a_file_from_before_its_metadata_said_how_to_read_it(logits, split) -> None:
+    with safetensors.safe_open(WEIGHTS, "np") as file:
+        assert file.metadata() is None
+    found = to_safetensors.read(WEIGHTS.read_bytes())(split.images)
+    np.testing.assert_array_equal(found, logits)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_images_are_images_too(name) -> None:
+    needs(name)
+    network = Network(loading.from_weights(WEIGHTS).variables, architecture.DEFAULT, "{}")
+    _, program = FORMATS[name].encode(network)
+    found = np.asarray(program(np.zeros((0, 28, 28), np.uint8)))
+    assert (found.shape, found.dtype) == ((0, 10), np.float32)
 
 
 @pytest.mark.usefixtures("few_images")
@@ -142,14 +200,15 @@ def test_torch(tmp_path, workdir, split, logits) -> None:
 
 @pytest.mark.usefixtures("few_images")
 def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> None:
-    path = tmp_path / "net.stablehlo"
+    path = tmp_path / "digits.stablehlo"
     assert command.main(arguments(workdir, "stablehlo", path)) == 0
     np.save(tmp_path / "images.npy", split.images)
     script = (
-        "import sys, jax.export, numpy as np\n"
-        "program = jax.export.deserialize(bytearray(open('net.stablehlo', 'rb').read()))\n"
+        "import sys\n"
+        f"{block('python stablehlo')}"
+        "assert logits.shape == (2, 10)\n"
         "images = np.load('images.npy')\n"
-        "np.savez('logits.npz', *(program.call(images[:n]) for n in (1, 7, 500)))\n"
+        "np.savez('logits.npz', *(program.call(images[:n]) for n in (0, 1, 7, 500)))\n"
         "assert not {'mnist_flax', 'flax'} & set(sys.modules)\n"
         "print(*program.platforms)\n"
     )
@@ -158,7 +217,7 @@ def test_stablehlo_without_this_package(tmp_path, workdir, split, logits) -> Non
     out = subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert out.stdout.split() == ["cpu", "cuda", "tpu"]
     with np.load(tmp_path / "logits.npz") as file:
-        for found, n in zip(file.values(), (1, 7, 500), strict=True):
+        for found, n in zip(file.values(), (0, 1, 7, 500), strict=True):
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, logits[:n], rtol=0, atol=2e-5)
 
@@ -187,7 +246,7 @@ def test_onnx(tmp_path, workdir, split, logits) -> None:
         ["n", 28, 28],
     )
     assert (out.name, out.type, out.shape) == ("logits", "tensor(float)", ["n", 10])
-    for n in (1, 7, 500):
+    for n in (0, 1, 7, 500):
         (found,) = session.run(None, {"images": split.images[:n]})
         np.testing.assert_allclose(found, logits[:n], rtol=0, atol=2e-5)
     model = onnx.load(path)
@@ -197,6 +256,25 @@ def test_onnx(tmp_path, workdir, split, logits) -> None:
     assert (model.opset_import[0].version, model.ir_version) == (17, 8)
     (text,) = model.metadata_props
     assert description(text.value) == {"format_version": 1, "epoch": 1, "test_accuracy": 0.998}
+
+
+@pytest.mark.usefixtures("few_images")
+def test_onnx_without_uint8(tmp_path, workdir, split, logits) -> None:
+    path = tmp_path / "net.onnx"
+    assert command.main(arguments(workdir, "onnx-float32", path)) == 0
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (images,), (out,) = session.get_inputs(), session.get_outputs()
+    assert (images.name, images.type) == ("images", "tensor(float)")
+    assert (images.shape, out.shape) == (["n", 1, 28, 28], ["n", 10])
+    for n in (0, 1, 7, 500):
+        pixels = split.images[:n, None].astype(np.float32)
+        (found,) = session.run(None, {"images": pixels})
+        np.testing.assert_allclose(found, logits[:n], rtol=0, atol=2e-5)
+    model = onnx.load(path)
+    assert {node.op_type for node in model.graph.node} == {
+        *("Sub", "Div", "Conv", "Relu", "MaxPool", "GlobalAveragePool", "Flatten", "Gemm")
+    }
+    assert "images float32[n,1,28,28], 0 (background) to 255 and not norm" in model.doc_string
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +359,7 @@ def test_large_logits_are_rounded_by_more(tmp_path, split) -> None:
 @pytest.mark.usefixtures("few_images")
 def test_export_as_a_function(tmp_path) -> None:
     trained, path = loading.from_weights(WEIGHTS), tmp_path / "net.safetensors"
-    file, accuracy, checked = command.export(trained, "safetensors", str(path))
+    file, _, accuracy, checked = command.export(trained, "safetensors", str(path))
     assert file == f"File: {path}, safetensors, {path.stat().st_size:,} bytes"
     assert accuracy == "Accuracy: 99.80% of the test images"
     assert "by at most 0.0e+00 in float32" in checked
@@ -296,6 +374,22 @@ def test_the_reference_is_the_network(split, logits) -> None:
     np.testing.assert_array_equal(found["float32"], logits)
     assert found["float64"].dtype == np.float64
     np.testing.assert_allclose(found["float64"], logits, rtol=0, atol=2e-5)
+
+
+@pytest.mark.usefixtures("few_images")
+def test_jax_without_the_cpu(tmp_path, monkeypatch) -> None:
+    def devices(backend: str) -> list[jax.Device]:
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "devices", devices)
+    path, before = tmp_path / "net.safetensors", jax.config.jax_platforms
+    jax.config.update("jax_platforms", "cuda")
+    try:
+        with pytest.raises(UserError, match="leaves it out; set JAX_PLATFORMS=cuda,cpu and"):
+            command.export(loading.from_weights(WEIGHTS), "safetensors", path)
+    finally:
+        jax.config.update("jax_platforms", before)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Ten training steps in float64 on 1, 2, 4 and 8 devices, and how they differ; as JSON.
+"""Ten training steps in float64 on one device and on several, and how they differ; as JSON.
 
 Run by parallel/test_sharding.py with eight devices, of which a test's own process has one; with
-the platform whose forms of the operations are to be used.
+the platform whose forms of the operations are to be used, and the numbers of devices.
 """
 
 import json
@@ -21,12 +21,12 @@ from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 
 
-def main(platform: str) -> None:
+def main(platform: str, *counts: str) -> None:
     with backend_forms.of(platform):
-        json.dump(compare(), sys.stdout)
+        json.dump(compare([int(count) for count in counts]), sys.stdout)
 
 
-def compare() -> dict[int, dict[str, float]]:
+def compare(counts: list[int]) -> dict[int, dict[str, float]]:
     jax.config.update("jax_enable_x64", True)
     config = config_lib.load(config_lib.default_path())
     optimizer = create_optimizer(config, create_learning_rate_fn(config, 10))
@@ -57,7 +57,7 @@ def compare() -> dict[int, dict[str, float]]:
 
     alone = train(1)
     report = {}
-    for n in (2, 4, 8):
+    for n in counts:
         state, losses, program = train(n)
         trees = (state.params, state.batch_stats), (alone[0].params, alone[0].batch_stats)
         differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), *trees)
@@ -70,4 +70,4 @@ def compare() -> dict[int, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """The folder of a run with trained weights, without the time that training takes."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def write_run(workdir: Path, test_accuracy: float = 1.0, **fields: Any) -> Path:
     config.update({"num_epochs": 1} | fields)
     workdir.mkdir()
     (workdir / "config.json").write_text(json.dumps(config.to_dict()))
-    state = steps.create_train_state(jax.random.key(0), config)
+    state = jax.jit(partial(steps.create_train_state, config=config))(jax.random.key(0))
     variables, architecture = weights.read(WEIGHTS)
     if config.model.architecture == architecture:
         state = state._replace(**variables)

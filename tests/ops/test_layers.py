@@ -10,6 +10,8 @@ from jax import lax
 
 from mnist_flax.ops import convolution, layers
 
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 
 def normal(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

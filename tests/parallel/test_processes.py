@@ -5,9 +5,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
+from helpers import forks
 
 from mnist_flax import main
 from mnist_flax.parallel import processes
@@ -24,7 +24,7 @@ def free_port():
 
 def start(number, port, *arguments, count=2):
     command = [
-        *(sys.executable, "-m", "mnist_flax.main", *SMALL, *map(str, arguments)),
+        *(*forks.python(), "-m", "mnist_flax.main", *SMALL, *map(str, arguments)),
         *(f"--coordinator=localhost:{port}", f"--processes={count}", f"--process={number}"),
     ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -76,7 +76,7 @@ def test_two_processes_train_and_one_writes(finished):
 @pytest.mark.slow
 def test_two_processes_compute_what_one_does(finished, tmp_path):
     workdir = tmp_path / "alone"
-    command = [sys.executable, "-m", "mnist_flax.main", *SMALL, "--config.num_epochs=3"]
+    command = [*forks.python(), "-m", "mnist_flax.main", *SMALL, "--config.num_epochs=3"]
     subprocess.run([*command, "--workdir", workdir], check=True, capture_output=True)
     for one, two in zip(figures(workdir), figures(finished[0]), strict=True):
         assert two["step"] == one["step"]
@@ -99,7 +99,7 @@ def after_one_epoch(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gone", [1, 0])
+@pytest.mark.parametrize("gone", [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_process_that_is_killed_stops_the_other_and_the_run_resumes(
     finished, after_one_epoch, gone
 ):
@@ -173,7 +173,7 @@ def test_others_that_never_come(monkeypatch, data_dir, tmp_path, number):
     flags = [f"--coordinator=localhost:{port}", "--processes=2", f"--process={number}"]
     workdir = tmp_path / "run"
     result = subprocess.run(
-        [sys.executable, "-c", code, *flags, "--workdir", workdir],
+        [*forks.python(), "-c", code, *flags, "--workdir", workdir],
         capture_output=True,
         text=True,
         check=False,

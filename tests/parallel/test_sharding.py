@@ -16,7 +16,7 @@ from mnist_flax.parallel import sharding
 
 # 10 batches of 128 and one of 96.
 COMMAND = [
-    *("-m", "mnist_flax.main", "--config.num_epochs=2"),
+    *("-m", "mnist_flax.main", "--config.num_epochs=3"),
     *("--config.train_split=train[:1376]", "--config.test_split=test[:1001]"),
 ]
 
@@ -32,12 +32,22 @@ def run(devices, *arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
-def test_steps_are_those_of_one_device(platform):
-    result = run(8, Path(__file__).parents[1] / "helpers" / "many_devices.py", platform)
+@pytest.mark.parametrize(
+    ("platform", "counts"),
+    [
+        *zip(backend_forms.PLATFORMS, ([8], [2], [4]), strict=True),
+        *(
+            pytest.param(platform, [2, 4, 8], marks=pytest.mark.long)
+            for platform in backend_forms.PLATFORMS
+        ),
+    ],
+)
+def test_steps_are_those_of_one_device(platform, counts):
+    script = Path(__file__).parents[1] / "helpers" / "many_devices.py"
+    result = run(8, script, platform, *counts)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
-    assert report.keys() == {"2", "4", "8"}
+    assert report.keys() == set(map(str, counts))
     for found in report.values():
         # float64, after ten steps of Adam of 1e-3.
         assert found["loss"] < 1e-9

@@ -41,14 +41,18 @@ def test_draws_a_picture(history: list[dict[str, Any]]) -> None:
 
 def test_what_the_panels_say(drawn: list[Figure]) -> None:
     draw_curves(make_history(20), 0.994, 19_114)
-    loss, accuracy, rate = drawn[0].axes
+    accuracy, loss, rate = drawn[0].axes
     assert [axes.get_title() for axes in drawn[0].axes] == [
+        "Accuracy (%, log scale of the error)",
         "Loss (cross-entropy, log scale)",
-        "Accuracy (%)",
         "Learning rate",
     ]
     # 1 - 0.05 / epoch is at least 0.994 from epoch 9 on.
-    assert [text.get_text() for text in accuracy.texts] == ["epoch 9", "target 99.4 %"]
+    first, target = accuracy.texts
+    assert (first.get_text(), target.get_text()) == ("first at 99.4 %", "target")
+    circle = accuracy.lines[2]
+    assert first.xy == (circle.get_xdata()[0], circle.get_ydata()[0])
+    assert first.xy == pytest.approx((9, 100 - 5 / 9))
     assert 99.4 in [line.get_ydata()[0] for line in accuracy.lines]
     low, high = accuracy.get_ylim()
     assert low < 84
@@ -61,8 +65,13 @@ def test_what_the_panels_say(drawn: list[Figure]) -> None:
 def test_an_accuracy_equal_to_the_target_meets_it(target: float, drawn: list[Figure]) -> None:
     """As in summary.json; metrics.jsonl has it rounded to float32, where 0.96 is 0.95999998."""
     draw_curves(make_history(2, test_accuracy=float(np.float32(target))), target, 19_114)
-    words = [text.get_text() for text in drawn[0].axes[1].texts]
-    assert words == ["epoch 1", f"target {100 * target:g} %"]
+    words = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert words == [f"first at {100 * target:g} %", "target"]
+
+
+def test_a_target_that_was_never_met_has_its_number(drawn: list[Figure]) -> None:
+    draw_curves(make_history(2), 0.994, 19_114)
+    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["target 99.4 %"]
 
 
 @THEMES
@@ -81,11 +90,42 @@ def test_no_words_on_others_or_beyond_the_edge(share: float, drawn: list[Figure]
         assert_legible(figure)
 
 
+@pytest.mark.parametrize("epochs", [1, 3, 20])
+@pytest.mark.parametrize("share", [0.1, 0.7, 0.95, 1.0])
+def test_the_panels_fit_beside_each_other(
+    epochs: int, share: float, drawn: list[Figure]
+) -> None:
+    """In one order everywhere; equally high; and no legend on a curve or on the target."""
+    panels = draw_panels(make_history(epochs, share), 0.994)
+    assert list(panels) == ["accuracy", "loss", "learning_rate"]
+    for figure in drawn:
+        assert_legible(figure)
+        (axes,) = figure.axes
+        assert axes.get_legend() is None
+        for legend in figure.legends:
+            assert legend.get_window_extent().y1 < axes.get_window_extent().y0
+    assert [len(figure.legends) for figure in drawn] == [1, 1, 0]
+    assert len({figure.get_figheight() for figure in drawn}) == 1
+    ends = [figure.axes[0].get_position().y0 for figure in drawn]
+    assert ends == pytest.approx([ends[0]] * 3, abs=0.01)
+
+
+def test_the_learning_rate_takes_less_than_a_third(drawn: list[Figure]) -> None:
+    draw_curves(make_history(20), 0.994, 19_114)
+    draw_panels(make_history(20), 0.994)
+    together, *apart = drawn
+    together.draw_without_rendering()
+    widths = [axes.get_window_extent().width for axes in together.axes]
+    assert widths[2] < 0.8 * widths[0] == pytest.approx(0.8 * widths[1])
+    widths = [figure.get_figwidth() for figure in apart]
+    assert widths[2] < 0.8 * widths[0] == 0.8 * widths[1]
+
+
 @pytest.mark.parametrize("reached", [1, 2, 5, 8, 20])
 def test_the_target_and_the_epoch_are_apart(reached: int, drawn: list[Figure]) -> None:
     history = make_history()
     for record in history:
         record["test_accuracy"] = 0.9941 if record["epoch"] >= reached else 0.98
     draw_panels(history, 0.994, LIGHT)
-    assert len(drawn[1].axes[0].texts) == 2
-    assert_legible(drawn[1])
+    assert len(drawn[0].axes[0].texts) == 2
+    assert_legible(drawn[0])

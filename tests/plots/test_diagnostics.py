@@ -65,6 +65,7 @@ def test_confusion(drawn: list[Figure]) -> None:
         for (row, column), count in np.ndenumerate(confusion)
     }
     (image,) = axes.images
+    assert len({text.get_size() for text in axes.texts}) == 1
     # Colour is for mistakes.
     assert (np.diag(image.get_array()) == 0).all()
     assert image.get_array()[9, 4] == image.norm.vmin == -12

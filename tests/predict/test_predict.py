@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from helpers import forks
 from helpers.trained_runs import WEIGHTS, write_run
 from PIL import Image
 
@@ -121,7 +121,7 @@ def test_a_run_that_never_finished(capsys, tmp_path, folder) -> None:
 
 def test_as_a_process(workdir, folder, tmp_path) -> None:
     (folder / "8.png").write_bytes(b"")
-    argv = [sys.executable, "-m", "mnist_flax.predict", "--workdir", workdir, folder]
+    argv = [*forks.python(), "-m", "mnist_flax.predict", "--workdir", workdir, folder]
     done = subprocess.run(
         [*argv, "--save-preview", "seen.png"], cwd=tmp_path, capture_output=True, text=True
     )

@@ -9,12 +9,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from helpers.figures import make_history
 from helpers.html_pages import Page
 from helpers.trained_runs import WEIGHTS, write_run
 from PIL import Image
 
 from mnist_flax import config as config_lib
 from mnist_flax import input_pipeline, metrics, train
+from mnist_flax.plots import curves, diagnostics, mistakes
 from mnist_flax.report import build_page, command
 from mnist_flax.runs import pages
 from mnist_flax.trained import loading
@@ -118,9 +120,24 @@ def test_the_tables(finished: Path, page: Page, data_dir: Path) -> None:
 
 
 def test_every_part_can_be_reached(page: Page) -> None:
+    assert_links_lead_somewhere(page)
+
+
+def assert_links_lead_somewhere(page: Page) -> None:
+    """Each part has a link, and each link leads to a part."""
     assert sections(page) == SECTIONS
     links = [link[1:] for link in page.linked if link.startswith("#")]
     assert sorted(links) == sorted(SECTIONS)
+
+
+def test_the_panels_have_the_order_of_curves_png(page: Page) -> None:
+    texts = [str(a["alt"]) for tag, a in page.tags if tag == "img"]
+    starts = ("Training and test accuracy", "Training and test loss", "The learning rate")
+    places = [i for start in starts for i, text in enumerate(texts) if text.startswith(start)]
+    assert places == [places[0], places[0] + 1, places[0] + 2]
+    assert list(curves.draw_panels(make_history(1), 0.994)) == [
+        *("accuracy", "loss", "learning_rate"),
+    ]
 
 
 def test_nothing_is_loaded(finished: Path, page: Page) -> None:
@@ -138,6 +155,18 @@ def test_it_has_the_mark_of_its_command(finished: Path) -> None:
     assert pages.mark(command.NAME) in (finished / "report.html").read_bytes()[:500]
 
 
+def test_tensorboard_shows_the_same_pictures(finished: Path, data_dir: Path) -> None:
+    """What the training left there is what the trained network answers now."""
+    run = loading.load(finished)
+    test = input_pipeline.load("test[:100]", data_dir)
+    answers = metrics.log_probabilities(loading.logits(run, test.images))
+    scores = metrics.score(answers, test.labels)
+    wrong = mistakes.find_mistakes(test.images, test.labels, np.exp(answers))
+    (events,) = (path.read_bytes() for path in finished.glob("events.out.tfevents.*"))
+    assert diagnostics.draw_confusion(scores.confusion) in events
+    assert mistakes.draw_mistakes(wrong, most=90) in events
+
+
 def test_the_plots_are_files_too(finished: Path, page: Page) -> None:
     assert {path.name for path in (finished / "report").iterdir()} == {
         f"{name}.png" for name in PLOTS
@@ -145,8 +174,8 @@ def test_the_plots_are_files_too(finished: Path, page: Page) -> None:
     for path in (finished / "report").iterdir():
         with Image.open(path) as image:
             assert image.format == "PNG"
-            assert image.width == 1080
-    plots = [a for tag, a in page.tags if tag == "img" and a["width"] == "540"]
+            assert image.width == (648 if path.stem == "learning_rate" else 1080)
+    plots = [a for tag, a in page.tags if tag == "img" and a["width"] in ("540", "324")]
     assert len(plots) == len(PLOTS) - 1  # The mistakes are on the page one by one.
     assert all(a["alt"] for a in plots)
     assert len([tag for tag, _ in page.tags if tag == "source"]) == len(plots)
@@ -164,7 +193,19 @@ def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsy
     for words in (f"{tmp_path}/{name} ", "backend </td><i>?", "<u> &lt;"):
         assert words in found.text
     assert "No mistakes Every one of the 60 test images is right." in found.text
+    assert_links_lead_somewhere(found)
     assert capsys.readouterr().out.startswith(f"Report: {run}/report.html (")
+
+
+@pytest.mark.usefixtures("impatient", "data_dir")
+def test_it_says_what_it_is_at(tmp_path, capsys) -> None:
+    run = write_run(tmp_path / "run", test_split="test[:60]")
+    assert command.main(["--workdir", str(run)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if not line.startswith("warning: ")] == [
+        "Computing the network's answers on 60 images ...",
+        "Drawing the plots ...",
+    ]
 
 
 def content(folder: Path) -> dict[str, bytes | None]:
@@ -184,6 +225,7 @@ def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
     found = read_page(run)
     assert "This run has not finished. The report shows it after epoch 1 of 5" in found.text
     assert "in summary.json when it finishes; there is none yet." in found.text
+    assert_links_lead_somewhere(found)
     # Nothing of the run is changed, and nothing is left beside the report.
     after = content(run)
     assert {path: after.pop(path) for path in before} == before

@@ -19,7 +19,7 @@ from test_files import full_disk
 from mnist_flax import config as config_lib
 from mnist_flax import steps
 from mnist_flax.errors import UserError, WriteError
-from mnist_flax.runs import checkpoints, checksums, files
+from mnist_flax.runs import checkpoints, checksums, devices, files
 from mnist_flax.runs.checkpoints import DamagedError
 
 LIKE = {"a": jax.ShapeDtypeStruct((3,), jnp.float32), "b": jax.ShapeDtypeStruct((), jnp.int32)}
@@ -335,6 +335,7 @@ def test_what_it_holds_is_there_for_other_tools(tmp_path, config):
         "config": json.loads(json.dumps(config.to_dict())),
         "arrays": {"a": "float32[3]", "b": "int32[]"},
         "history": [record(1, 0.9), record(2, 0.8)],
+        "began": devices.here(),
     }
 
 

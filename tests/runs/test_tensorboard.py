@@ -17,8 +17,10 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from mnist_flax import config as config_lib
-from mnist_flax.plots import augmentations
+from mnist_flax import metrics
+from mnist_flax.plots import augmentations, diagnostics, mistakes
 from mnist_flax.runs import tensorboard
+from mnist_flax.runs.writers import Answers
 
 
 def read_events(data: bytes) -> list[Any]:
@@ -47,23 +49,23 @@ def hparams_of(value: Any) -> HParamsPluginData:
 
 def test_first_events() -> None:
     version, table, *hyperparameters = read_events(
-        tensorboard.first_events({"seed": 0, "optimizer": "adam", "augment.degrees": 10.0})
+        tensorboard.first_events(
+            {"seed": 0, "optimizer": "adam", "augment.degrees": 10.0, "num_epochs": 20}
+        )
     )
     assert version.file_version == "brain.Event:2"
     (value,) = table.summary.value
     assert value.metadata.plugin_data.plugin_name == "text"
     assert b"| seed | 0 |\n| optimizer | 'adam' |" in value.tensor.string_val[0]
     found = values_of(hyperparameters)
-    assert found.keys() == {"_hparams_/experiment", "_hparams_/session_start_info"}
+    # A list of columns in one file would be that of all runs, in the order of the alphabet.
+    assert found.keys() == {"_hparams_/session_start_info"}
     start = hparams_of(found["_hparams_/session_start_info"]).session_start_info.hparams
     assert {name: getattr(x, x.WhichOneof("kind")) for name, x in start.items()} == {
         "seed": 0.0,
         "optimizer": "adam",
         "augment.degrees": 10.0,
     }
-    # The columns beside them are curves that the file has.
-    experiment = hparams_of(found["_hparams_/experiment"]).experiment
-    assert "test/accuracy" in [metric.name.tag for metric in experiment.metric_infos]
 
 
 def test_scalar_events() -> None:
@@ -90,7 +92,7 @@ def test_scalar_events() -> None:
 
 
 def test_what_a_run_shows(tmp_path: Path) -> None:
-    """Scalars, hyperparameters and the augmentations, in the order they were written."""
+    """Scalars, hyperparameters, results and pictures, in the order they were written."""
     config = config_lib.load(config_lib.default_path())
     config.augment.degrees = 45.0
     digit = np.zeros((28, 28), np.uint8)
@@ -111,7 +113,8 @@ def test_what_a_run_shows(tmp_path: Path) -> None:
                 "images_per_second": 2500.0,
             }
         )
-    writer.finish({})
+    answers = make_answers()
+    writer.finish(SUMMARY, lambda: answers)
 
     (path,) = tmp_path.glob("events.out.tfevents.*")
     events = read_events(path.read_bytes())
@@ -124,16 +127,101 @@ def test_what_a_run_shows(tmp_path: Path) -> None:
     assert accuracies == [(469, 0.5), (938, 0.75)]
     found = values_of(events)
     start = hparams_of(found["_hparams_/session_start_info"]).session_start_info.hparams
-    assert {name: getattr(x, x.WhichOneof("kind")) for name, x in start.items()} == (
-        config_lib.flatten(config)
+    expected = config_lib.flatten(config)
+    for name in ("data_dir", "target_accuracy", "num_epochs"):
+        del expected[name]
+    assert {name: getattr(x, x.WhichOneof("kind")) for name, x in start.items()} == expected
+    scores = metrics.score(metrics.log_probabilities(answers.logits), answers.labels)
+    wrong = mistakes.find_mistakes(
+        answers.images, answers.labels, np.exp(metrics.log_probabilities(answers.logits))
     )
-    picture = found["augmentations"].image
-    assert picture.encoded_image_string == augmentations.draw_augmentations(digit, config)
-    with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
-        assert (image.width, image.height) == (picture.width, picture.height)
-        assert len(image.getbands()) == picture.colorspace
-    (end,) = events[-1].summary.value
-    assert hparams_of(end).session_end_info.ByteSize()
+    assert len(wrong) == 1
+    for name, png in {
+        "augmentations": augmentations.draw_augmentations(digit, config),
+        "confusion": diagnostics.draw_confusion(scores.confusion),
+        "mistakes": mistakes.draw_mistakes(wrong),
+    }.items():
+        picture = found[name].image
+        assert picture.encoded_image_string == png
+        with Image.open(io.BytesIO(png)) as image:
+            assert (image.width, image.height) == (picture.width, picture.height)
+            assert len(image.getbands()) == picture.colorspace
+    tags = [value.tag for event in events for value in event.summary.value]
+    # What a run has come to is safe before anything is drawn.
+    assert tags[-10:] == [
+        *("final/accuracy", "final/best_accuracy", "final/epochs"),
+        *("final/first_epoch_at_target", "final/parameters", "final/seconds"),
+        *("_hparams_/session_end_info", "augmentations", "confusion", "mistakes"),
+    ]
+    # The first columns of the tab HPARAMS: TensorBoard sorts them, and shows five.
+    scalars = {value.tag for value in found.values() if value.HasField("simple_value")}
+    assert all(name.startswith("final/") for name in sorted(scalars)[:5])
+    assert {event.step for event in events[-10:]} == {938, 0}
+    assert hparams_of(found["_hparams_/session_end_info"]).session_end_info.ByteSize()
+
+
+SUMMARY = {
+    "final_test_accuracy": 0.75,
+    "best_test_accuracy": 0.75,
+    "epochs": 2,
+    "first_epoch_at_target": 2,
+    "params": 19_114,
+    "total_seconds": 50.0,
+}
+
+
+def make_answers() -> Answers:
+    """Of ten images the network takes the last one, a 9, for a 4."""
+    images = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
+    logits = 5 * np.eye(10, dtype=np.float32)
+    logits[9] = logits[4]
+    return Answers(images, np.arange(10, dtype=np.int32), logits)
+
+
+def points_of(events: list[Any]) -> list[tuple[int, str]]:
+    """Step and tag of every point and picture."""
+    return [
+        (event.step, value.tag)
+        for event in events
+        for value in event.summary.value
+        if value.HasField("simple_value") or value.HasField("image")
+    ]
+
+
+def test_a_run_that_finishes_twice_shows_nothing_twice(tmp_path: Path) -> None:
+    """A resume of a finished run draws again; with more epochs, there is more to show."""
+    config = config_lib.load(config_lib.default_path())
+    image = np.zeros((28, 28), np.uint8)
+    history = [make_record(1)]
+    for epochs in (1, 1, 2):
+        writer = tensorboard.TensorBoardWriter(tmp_path, config, history, image)
+        if epochs == 2:
+            writer.epoch(make_record(2))
+        writer.finish(SUMMARY, make_answers)
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    points = points_of(read_events(path.read_bytes()))
+    assert len(points) == len(set(points)) == 2 * (6 + 6 + 3)
+    assert {step for step, tag in points if tag == "confusion"} == {469, 938}
+
+
+def test_a_target_that_was_never_met_has_no_point() -> None:
+    events = read_events(
+        tensorboard.result_events(469, SUMMARY | {"first_epoch_at_target": None})
+    )
+    assert len(values_of(events)) == len(SUMMARY) - 1
+
+
+def test_many_mistakes_do_not_make_a_tower(tmp_path: Path) -> None:
+    config = config_lib.load(config_lib.default_path())
+    writer = tensorboard.TensorBoardWriter(
+        tmp_path, config, [make_record(1)], np.zeros((28, 28), np.uint8)
+    )
+    images = np.zeros((300, 28, 28), np.uint8)
+    wrong = Answers(images, np.zeros(300, np.int32), np.tile(np.float32([0, 9]), (300, 5)))
+    writer.finish(SUMMARY, lambda: wrong)
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    picture = values_of(read_events(path.read_bytes()))["mistakes"].image
+    assert picture.height < 4 * picture.width
 
 
 def make_record(epoch: int) -> dict[str, Any]:
@@ -164,12 +252,7 @@ def test_a_resume_continues_the_same_file_and_shows_no_point_twice(
     assert again.path == first.path
     assert again.path.stat().st_ino == inode
     events = read_events(again.path.read_bytes())
-    points = [
-        (event.step, value.tag)
-        for event in events
-        for value in event.summary.value
-        if value.HasField("simple_value")
-    ]
+    points = points_of(events)
     assert len(points) == len(set(points)) == 3 * 6
     # Points of epochs that are trained anew would be dropped.
     (restart,) = (event for event in events if event.HasField("session_log"))

@@ -2,22 +2,24 @@
 
 import errno
 import io
+import itertools
 import json
 import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from test_files import full_disk
-from test_tensorboard import read_events
+from test_tensorboard import make_answers, read_events
 
 from mnist_flax import config as config_lib
 from mnist_flax.plots import augmentations, curves
-from mnist_flax.runs import checkpoints
+from mnist_flax.runs import checkpoints, terminal
 from mnist_flax.runs.run import Run
 
 SUMMARY_FIELDS = [
@@ -65,6 +67,7 @@ def finish_run(run: Run, num_test: int = 10_000) -> dict[str, Any]:
     return run.finish(
         params=19_114,
         num_test=num_test,
+        answers=make_answers,
         compile_seconds=7.5,
         backend="cpu",
         device_count=1,
@@ -135,9 +138,10 @@ def test_lines_in_a_pipe(
     assert out.splitlines() == [
         f"Workdir: {tmp_path}",
         "the table",
-        "Compiling: some seconds, and less the next time.",
+        "Device: cpu",
         "Epoch 1  Train: Loss=0.0500 Accuracy=98.75  "
         "Test set: Average loss: 0.0165, Accuracy: 9768/10000 (97.68%)  25.0 s",
+        "About 8 min left for the other 19 epochs.",
         "Epoch 2  Train: Loss=0.0500 Accuracy=98.75  "
         "Test set: Average loss: 0.0165, Accuracy: 9941/10000 (99.41%)  25.0 s",
         f"Results: {tmp_path} (summary.json, metrics.jsonl, curves.png, TensorBoard)",
@@ -146,35 +150,102 @@ def test_lines_in_a_pipe(
     ]
 
 
-@pytest.mark.parametrize(("columns", "batch"), [(100, r"Batch_id=468 "), (80, "")])
+class Live(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def print_on(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a stream in the place of stdout, and turns progress on."""
+    monkeypatch.delenv("TQDM_DISABLE")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", stream)
+
+
+@pytest.mark.parametrize(
+    ("columns", "first", "second"),
+    [
+        (
+            120,
+            r"Train: Loss=0\.0033 Batch_id=468 Accuracy=99\.21: 100%\|#+\| "
+            r"469/469 \[\d\d:\d\d<00:00, .*it/s\]",
+            r"Train: Loss=0\.0033 Batch_id=234 Accuracy=75\.00:  50%\|#+5? +\| "
+            r"235/469 \[\d\d:\d\d<\d\d:\d\d, .*it/s, 07:42 left\]",
+        ),
+        (
+            80,
+            r"Train: Loss=0\.0033 Accuracy=99\.21: 100%\|#+\| "
+            r"469/469 \[\d\d:\d\d<00:00, .*it/s\]",
+            r"Train: Loss=0\.0033 Accuracy=75\.00:  50%\|#+5? *\| "
+            r"235/469 \[\d\d:\d\d<\d\d:\d\d, 07:42 left\]",
+        ),
+        (
+            40,
+            r"100%, Loss=0\.0033 Acc=99\.21",
+            r" 50%, 07:42 left, Loss=0\.0033 Acc=75\.00",
+        ),
+    ],
+)
 def test_bar_on_a_terminal(
     columns: int,
-    batch: str,
+    first: str,
+    second: str,
     tmp_path: Path,
     config: ConfigDict,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("COLUMNS", str(columns))
+    seconds = itertools.count(0.0, 8.0)
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    stream = Live()
+    print_on(stream, monkeypatch)
     run = begin_run(tmp_path, config)
     with run.progress(1) as progress:
         assert progress is not None
         progress(235, 0.2, 0.75)
         progress(469, 0.0033, 0.9921)
     run.save(None, make_record(1, 0.9949))
-    lines = re.split(r"[\r\n]+", sys.stdout.getvalue().strip())
-    assert lines[3] == "Epoch 1"
-    assert len(lines[-2]) <= columns
-    assert re.fullmatch(
-        rf"Train: Loss=0\.0033 {batch}Accuracy=99\.21: 100%\|\S+\| "
-        r"469/469 \[\d\d:\d\d<00:00, .*",
-        lines[-2].strip(),
-    )
-    assert lines[-1] == "Test set: Average loss: 0.0165, Accuracy: 9949/10000 (99.49%)"
+    with run.progress(2) as progress:
+        assert progress is not None
+        progress(235, 0.0033, 0.75)
+    # A line that is rewritten is as long as the one before.
+    assert all(len(line) < columns for line in re.findall(r"\r([^\r\n]*)", stream.getvalue()))
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", stream.getvalue())]
+    begin = lines.index("Epoch 1")
+    zero, _, end, test, estimate, head, again, now = lines[begin + 1 : begin + 9]
+    assert "0%" in zero
+    assert re.fullmatch(first, end)
+    assert test == "Test set: Average loss: 0.0165, Accuracy: 9949/10000 (99.49%)"
+    # 19 epochs of 25 s; in the middle of the second, 18.5.
+    assert estimate == "About 8 min left for the other 19 epochs."
+    assert head == "Epoch 2"
+    assert "0%" in again
+    assert re.fullmatch(second, now)
+
+
+def test_how_long_the_rest_takes_is_said_once(
+    tmp_path: Path, config: ConfigDict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.num_epochs = 3
+    saved = checkpoints.Saved(None, [make_record(1, 0.98)])
+    run = Run(tmp_path, config, saved, overwrite=False)
+    image = np.zeros((28, 28), np.uint8)
+    run.begin(model_table="", num_train=60_000, num_test=10_000, example=image)
+    for epoch in (2, 3):
+        run.save(None, make_record(epoch, 0.99, train_seconds=4000.0))
+    out = capsys.readouterr().out
+    assert out.count("About ") == 1
+    assert "About 67 min left for the last epoch." in out
+
+
+def test_nothing_is_left_after_the_only_epoch(
+    tmp_path: Path, config: ConfigDict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.num_epochs = 1
+    write_run(tmp_path, config, [0.99])
+    assert "About " not in capsys.readouterr().out
 
 
 def test_no_bar_in_a_pipe(tmp_path: Path, config: ConfigDict) -> None:
@@ -279,7 +350,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_warning(
     assert out.splitlines()[-1].startswith("Target of 99.4 % met at epoch 1")
     warnings = err.splitlines()
     assert [line.partition(" could")[0] for line in warnings] == [
-        "warning: TensorBoard's augmentations",
+        "warning: TensorBoard's pictures",
         "warning: curves.png",
     ]
     for line in warnings:
@@ -306,10 +377,7 @@ def test_a_terminal_that_is_closed_costs_a_warning(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Gone(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+    class Gone(Live):
         def write(self, text: str) -> int:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 

@@ -3,23 +3,26 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import forks
+from helpers.terminals import run_on_terminal
 from PIL import Image
 
 from mnist_flax import main as main_command
 from mnist_flax.programs import Programs
-from mnist_flax.sweep import command, seeds
+from mnist_flax.sweep import command, records, seeds
 from mnist_flax.sweep.records import LINES, SETTINGS
 
 SMALL = [
+    "--config.model.architecture=4 pool 4 pool 4",
     "--config.train_split=train[:200]",
     "--config.test_split=test[:500]",
     "--config.num_epochs=2",
@@ -94,6 +97,60 @@ def test_what_is_printed_and_drawn(swept, capsys):
     picture = Image.open(io.BytesIO((workdir / command.PICTURE).read_bytes()))
     assert picture.size == (1500, 900)
     assert json.loads((workdir / SETTINGS).read_text())[""]["num_epochs"] == 2
+
+
+@pytest.mark.usefixtures("impatient", "data_dir")
+def test_lines_that_say_how_far_it_is(tmp_path, capsys):
+    argv = ["--seeds", 2, "--grid", "learning_rate=1e-3,3e-3", "--workdir", tmp_path / "sweep"]
+    assert run(*argv) == 0
+    out, err = capsys.readouterr()
+    assert "epochs" not in out
+    lines = [line for line in err.splitlines() if "Compiling" not in line]
+    assert [line.partition(", about ")[0] for line in lines] == [
+        "1 of 8 epochs, learning_rate=0.001, seed 0",
+        "2 of 8 epochs, learning_rate=0.001, seed 0",
+        "3 of 8 epochs, learning_rate=0.001, seed 1",
+        "4 of 8 epochs, learning_rate=0.001, seed 1",
+        "5 of 8 epochs, learning_rate=0.003, seed 0",
+        "6 of 8 epochs, learning_rate=0.003, seed 0",
+        "7 of 8 epochs, learning_rate=0.003, seed 1",
+    ]
+    assert run(*argv) == 0
+    assert "epochs" not in capsys.readouterr().err  # Nothing was left to train.
+
+
+@pytest.mark.parametrize(("seeds", "words"), [([3], "seed 3"), ([3, 4, 5], "seeds 3 to 5")])
+def test_the_names_of_seeds(seeds, words):
+    assert records.describe_seeds("", seeds) == words
+    assert records.describe_seeds("batch_size=64", seeds) == f"batch_size=64, {words}"
+
+
+SHOWN_AT_ONCE = """
+import sys
+from mnist_flax import progress
+from mnist_flax.sweep import command
+progress.PATIENCE, progress._PERIOD = 0.0, 0.02
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("columns", "bar"),
+    [
+        (80, r" 50%\|█████     \| 2/4 epochs, \d\d:\d\d left, seed 1"),
+        (40, r"2/4 epochs, \d\d:\d\d left, seed 1"),
+    ],
+)
+def test_a_bar_on_a_terminal(data_dir, tmp_path, columns, bar):
+    argv = [*SMALL, "--seeds=2", "--workdir=s"]
+    seen = run_on_terminal(["-c", SHOWN_AT_ONCE, *argv], columns, cwd=tmp_path, NO_COLOR="1")
+    assert seen.status == 0, seen.raw
+    assert any(re.fullmatch(bar, line) for line in seen.drawn), seen.drawn
+    assert any(line.startswith("Compiling (less the next time): ") for line in seen.drawn)
+    # The bar has left nothing behind, before, between and after the lines that stay.
+    starts = [line.split()[0] for line in seen.screen if line]
+    assert starts == ["Workdir:", "seed", "seed", "setting", "the", "Results:"]
 
 
 def test_a_grid(data_dir, tmp_path, capsys):
@@ -193,7 +250,7 @@ def poison(monkeypatch, seed):
     monkeypatch.setattr(Programs, "train_epoch", poisoned)
 
 
-@pytest.mark.parametrize("parallel", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("parallel", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_seed_that_diverges(data_dir, tmp_path, capsys, monkeypatch, parallel):
     """The others are trained to their end, and only they count; the exit status is 1."""
     poison(monkeypatch, seed=1)
@@ -236,7 +293,7 @@ def test_sigterm(data_dir, tmp_path):
     """The seeds that are done are on record; the same command trains the others."""
     workdir = tmp_path / "sweep"
     argv = [
-        *(sys.executable, "-m", "mnist_flax.sweep", *SMALL, "--seeds", "3"),
+        *(*forks.python(), "-m", "mnist_flax.sweep", *SMALL, "--seeds", "3"),
         *("--workdir", str(workdir), "--config.num_epochs=30"),
     ]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
@@ -260,7 +317,7 @@ def test_seeds_at_once_on_many_devices(swept, tmp_path):
     workdir = tmp_path / "sweep"
     options = ("--workdir", str(workdir), "--seeds", "3", "--parallel", "2")
     result = subprocess.run(
-        [sys.executable, "-m", "mnist_flax.sweep", *SMALL, *options],
+        [*forks.python(), "-m", "mnist_flax.sweep", *SMALL, *options],
         capture_output=True,
         text=True,
         check=False,

@@ -8,6 +8,8 @@ from scipy import signal
 from mnist_flax import torch_interop
 from mnist_flax.trained import folding, loading
 
+pytestmark = pytest.mark.usefixtures("exact_products")
+
 VARIABLES = loading.from_weights(WEIGHTS).variables
 STATE_DICT = torch_interop.to_state_dict(VARIABLES)
 CONVOLUTIONS, *FC = folding.fold(VARIABLES)
