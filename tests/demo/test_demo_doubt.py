@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers.demo_page import draw_strokes, shares
-from helpers.drawings import one
+from helpers.drawings import STROKES, one
 
 from mnist_flax import input_pipeline
 
@@ -53,3 +53,22 @@ def test_an_answer_that_is_not_sure_names_another(page) -> None:
         assert page.text("sentence") == expected
         said.add(expected.partition(" ")[0])
     assert {"Perhaps.", "Probably,", ""} <= said
+
+
+def test_two_digits_in_one_drawing(page) -> None:
+    four = [[(x / 2 - 5, y) for x, y in stroke] for stroke in STROKES[4]]
+    two = [[(x / 2 + 55, y) for x, y in stroke] for stroke in STROKES[2]]
+    draw_strokes(page, [*four, *two], size=0.8)
+    shares(page)
+    assert page.text("sentence") == "There are 2 marks; it reads the largest."
+    assert page.text("spoken").endswith(page.text("sentence"))
+
+
+def test_one_digit_is_one_whatever_its_strokes(page) -> None:
+    """Digits of one and of two strokes, which need not touch."""
+    five = [[(x, y + 6 * (i == 0)) for x, y in s] for i, s in enumerate(STROKES[5])]
+    for strokes in (*STROKES.values(), five):
+        page.press("Escape")
+        draw_strokes(page, strokes)
+        shares(page)
+        assert "marks" not in page.text("sentence")

@@ -1,7 +1,6 @@
 """Pictures on the page, in real browsers: read by the same steps as by `predict`."""
 
 import base64
-from pathlib import Path
 
 import numpy as np
 import pytest
