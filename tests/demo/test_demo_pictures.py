@@ -30,6 +30,14 @@ DROP = GIVE.replace("NAME", "drop").replace("DATA", "dataTransfer")
 PASTE = GIVE.replace("NAME", "paste").replace("DATA", "clipboardData")
 
 
+# Every step of the reading has something to do in one of them.
+KINDS = (
+    *("plain", "chalkboard", "frame, dark", "scanner edge, 2", "table, 3", "ruled, 0.6"),
+    *("sheet on a table, turned", "squared, 0.5", "box", "box, touching", "noise, 180, sd 30"),
+    *("hard shadow", "broken strokes", "hairline", "tight crop", "punch hole"),
+)
+
+
 def give(page: Tab, *contents: bytes, way: str = DROP) -> None:
     """Gives the page files, and waits until it has read them."""
     files = [[f"{i}.png", base64.b64encode(file).decode()] for i, file in enumerate(contents)]
@@ -65,7 +73,7 @@ def differences(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
 def test_it_finds_what_predict_finds(page) -> None:
     """From the same grey pixels: nearly every pixel is equal, and so are the logits."""
     pixels, logits = [], []
-    for i, kind in enumerate(kinds.KINDS):
+    for i, kind in enumerate(KINDS):
         image = picture_of(kind, i % 10).convert("L")
         image = image.reduce(-(-max(image.size) // 512))
         gray = np.asarray(image, np.float32)
@@ -79,17 +87,14 @@ def test_it_finds_what_predict_finds(page) -> None:
             }""",
             [content, *gray.shape],
         )
-        assert (found is None) == (expected is None), kind
-        if expected is not None:
-            apart, logit = differences(np.array(found, np.uint8).reshape(28, 28), expected)
-            pixels.append(apart)
-            logits.append(logit)
+        apart, logit = differences(np.array(found, np.uint8).reshape(28, 28), expected)
+        pixels.append(apart)
+        logits.append(logit)
     print(f"{len(pixels)} pictures: {np.mean(pixels):.1e} of the pixels differ by more than 1,")
     print(f"logits by {np.median(logits):.1e} (median), {max(logits):.1e} (most)")
-    assert len(pixels) > 0.9 * len(kinds.KINDS)
+    assert len(pixels) == len(KINDS)
     assert np.mean(pixels) < 1e-3
-    assert np.median(logits) < 1e-2
-    assert np.mean(np.array(logits) < 0.1) > 0.95
+    assert np.median(logits) < 1e-3
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP"])
@@ -109,7 +114,7 @@ def test_files_of_every_kind(form, page, tmp_path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_larger_than_the_paper(orientation, page, tmp_path) -> None:
     """It is reduced, and turned as its EXIF orientation says."""
-    upright = drawn(4, 1800, 90).crop((0, 0, 1500, 1800))
+    upright = drawn(4, 900, 45).crop((0, 0, 750, 900))
     turn = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
