@@ -1,18 +1,20 @@
 """Pictures on the page, in real browsers: read by the same steps as by `predict`."""
 
 import base64
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.browsers import Tab
 from helpers.demo_page import box, draw, is_empty, picture, seen, shares
 from helpers.drawings import drawn
-from helpers.own_digits import glyphs, kinds
+from helpers.own_digits import glyphs, kinds, others
 from helpers.sample_images import encoded, image_files
 from helpers.trained_runs import WEIGHTS
 from PIL import Image
 
-from mnist_flax.predict import images
+from mnist_flax.predict import answers, images
 from mnist_flax.trained import loading
 
 RUN = loading.from_weights(WEIGHTS)
@@ -95,6 +97,34 @@ def test_it_finds_what_predict_finds(page) -> None:
     assert len(pixels) == len(KINDS)
     assert np.mean(pixels) < 1e-3
     assert np.median(logits) < 1e-3
+
+
+def warning_of(path: Path) -> str:
+    """What the page should say of a picture: the warning of predict, as a sentence."""
+    network = partial(loading.logits, RUN)
+    (found,) = answers.answer([images.read(path)], network)
+    warning = answers.single(found).warning or ""
+    warning = warning.replace("; try --many", "; it reads the largest")
+    return f"{warning[0].upper()}{warning[1:]}." if warning else ""
+
+
+def test_it_doubts_what_predict_doubts(page, tmp_path) -> None:
+    path = tmp_path / "picture.png"
+    warnings = set()
+    for kind in ("two digits", "cut off", "mostly ink", "drawing", "scribble", "texture"):
+        for seed in range(2):
+            rng = np.random.default_rng([seed, *kind.encode()])
+            others.OTHERS[kind](rng, glyphs.from_strokes).save(path)
+            page.choose("file", path)
+            wait(page)
+            expected = warning_of(path)
+            warnings.add(expected)
+            sentence = page.text("sentence")
+            if expected:
+                assert sentence == expected, (kind, seed)
+            else:
+                assert sentence.partition(" ")[0] in ("", "Probably,", "Perhaps.", "Or")
+    assert len(warnings) >= 3
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP"])
