@@ -8,7 +8,7 @@ const find = (name) => document.getElementById(name);
 const paper = find("paper");
 const logits = makeNetwork(JSON.parse(find("network").textContent));
 // For tests and the console: pixels(strokes) and toMnist(gray, height, width) give 784 pixels, 0
-// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels) whether a 7 may be a 1.
+// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels, logits) whether a 7 may be a 1.
 window.mnist = { pixels: (strokes) => strokesToMnist(strokes, PEN), toMnist, logits, mayBeOne };
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
@@ -133,7 +133,7 @@ function describe(shares, pixels, warning) {
   const second = largest(shares.map((share, digit) => (digit === first ? 0 : share)));
   if (shares[first] < 0.6) return `Perhaps. It may be ${withArticle(second)}.`;
   if (shares[first] < 0.9) return `Probably, or else ${withArticle(second)}.`;
-  return first === 7 && mayBeOne(pixels) ? "Or a 1 with a long flag?" : "";
+  return mayBeOne(pixels, shares) ? "Or a 1 with a long flag?" : "";
 }
 
 const largest = (shares) => shares.indexOf(Math.max(...shares));
