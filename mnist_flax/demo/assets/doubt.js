@@ -20,7 +20,7 @@ function isUnlikeADigit(pixels, logits) {
  * MNIST has hardly any of those without a foot, so the network is sure that they are 7s. What it
  * has left for anything else, it gives to 1, and the upper edge falls to the left by a tenth of the
  * height or more, on a stem that leans by less than a fifth. So it is with 92 % of such 1s, drawn
- * by rule (n = 649), and with 0.8 % of MNIST's 7s.
+ * by rule (n = 649), and with 1.6 % of MNIST's 7s (test set, n = 1,014).
  *
  * @param pixels 784 of them, 0 (background) to 255.
  * @param logits the network's ten.
