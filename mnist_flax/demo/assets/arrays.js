@@ -68,7 +68,7 @@ function largestNearby({ height, width, data }, radius, alongRows) {
   return { height, width, data: found };
 }
 
-/** Fills all dark things narrower than a square window: SciPy's grey_closing. */
+/** Fills all dark things narrower than a square window: SciPy's grey_closing, "nearest". */
 function closing(gray, side) {
   const radius = (side - 1) / 2;
   const widest = (image) => largestNearby(largestNearby(image, radius, true), radius, false);

@@ -20,25 +20,13 @@ function findInk(gray) {
   const light = picture(height, width, (i) => 255 - dark.data[i]);
   const side = Math.max(5, Math.trunc(WINDOW * Math.max(height, width)) | 1);
   const both = [dark, light].map((each) => {
-    const paper = paperOf(each, side);
+    const paper = closing(each, side);
     return { each, paper, edges: edges(paper) };
   });
   if (both[1].edges < both[0].edges) both.reverse();
   return both
     .map(({ each, paper }) => measureInk(each, paper))
     .filter(({ floor, most }) => most > 1.3 * floor);
-}
-
-/** Fills what is dark and narrower than a window; the rim goes on outside the picture. */
-function paperOf({ height, width, data }, side) {
-  const half = (side - 1) / 2;
-  const wide = width + 2 * half;
-  const padded = picture(height + 2 * half, wide, (i) => {
-    const row = clip(Math.floor(i / wide) - half, 0, height - 1);
-    return data[row * width + clip((i % wide) - half, 0, width - 1)];
-  });
-  const filled = closing(padded, side).data;
-  return picture(height, width, (i) => filled[(Math.floor(i / width) + half) * wide + (i % width) + half]);
 }
 
 /** Compares a picture with its paper. */
@@ -54,9 +42,10 @@ function measureInk({ height, width, data }, paper) {
   };
 }
 
-/** Finds the level of the strongest ink in levels that are in order. */
+/** Finds the level of the strongest ink, but for a few pixels, in levels that are in order. */
 function strongest(ordered) {
-  return ordered[ordered.length - Math.max(4, Math.floor(ordered.length / 500))];
+  const { length } = ordered;
+  return ordered[length - Math.min(Math.max(4, Math.floor(length / 10_000)), length)];
 }
 
 /** Blurs a noisy picture, as much as its noise demands. */

@@ -56,7 +56,7 @@ function bridge({ height, width, data }, length, alongRows, crossed) {
  */
 function findLines(mask, upright) {
   const longer = Math.max(mask.height, mask.width);
-  const thickest = Math.max(4, Math.trunc(THICKNESS * longer));
+  const thickest = Math.max(3, Math.trunc(THICKNESS * longer));
   const least = Math.max(12, LENGTH * longer);
   let runs = thinRuns(mask, upright, thickest);
   const lines = [];
@@ -145,18 +145,25 @@ function goingOn(lines, mask) {
   const longer = Math.max(mask.height, mask.width);
   if (core && longerSide(core) < 0.08 * longer) core = null;
   for (;;) {
-    const kept = lines.filter((line) => [0, 1].every((end) => goesOn(line, end, lines, core, mask)));
+    const rest = erased(mask, lines);
+    const kept = lines.filter((line) => [0, 1].every((end) => goesOn(line, end, lines, core, rest)));
     if (kept.length === lines.length) return kept;
     lines = kept;
   }
 }
 
-/** Tells whether a line goes on at an end (0: the first, 1: the last). */
-function goesOn(line, end, lines, core, { height, width }) {
+/**
+ * Tells whether a line goes on at an end (0: the first, 1: the last).
+ *
+ * @param core the box of the largest part of what else there is, or null.
+ * @param rest the mask without lines.
+ */
+function goesOn(line, end, lines, core, rest) {
   const along = line.upright ? 0 : 1;
   const place = line.ends[end];
   const near = line.thickness + 3;
-  if (place[along] < near || place[along] > (line.upright ? height : width) - 1 - near) return true;
+  const last = (line.upright ? rest.height : rest.width) - 1;
+  if (Math.min(place[along], last - place[along]) < near && isAlone(line, end, rest)) return true;
   if (lines.some((other) => other.upright !== line.upright && meets(place, other, near))) {
     return true;
   }
@@ -164,6 +171,20 @@ function goesOn(line, end, lines, core, { height, width }) {
   const length = Math.abs(line.ends[1][along] - line.ends[0][along]);
   const [start, stop] = line.upright ? [core.top, core.bottom] : [core.left, core.right];
   return (end === 0 ? start - place[along] : place[along] - stop) > BEYOND * length;
+}
+
+/** Tells whether no stroke, only other lines, is near an end of a line. */
+function isAlone({ ends, thickness }, end, { height, width, data }) {
+  const reach = 3 * thickness + 3;
+  const [top, left] = ends[end].map((value) => Math.max(Math.trunc(value) - reach, 0));
+  let count = 0;
+  for (let row = top; row < Math.min(top + 2 * reach + 1, height); row++) {
+    for (let column = left; column < Math.min(left + 2 * reach + 1, width); column++) {
+      count += data[row * width + column];
+    }
+  }
+  // Where lines cross each other, some pixels are none's.
+  return count <= 4 * thickness ** 2;
 }
 
 /** Tells whether a place, row and column, is on a line or `near` to it. */

@@ -4,6 +4,7 @@
 const LEVELS = 12;
 const THICK = 0.15;
 const SPECK = 1 / 200;
+const INSIDE = 0.3;
 
 const longerSide = ({ top, left, bottom, right }) => Math.max(bottom - top, right - left);
 const largestSide = (marks) => Math.max(0, ...marks.map(longerSide));
@@ -68,7 +69,8 @@ function isSheet(mark) {
 function partsOf(mask) {
   const { labels, parts } = connectedParts(mask);
   const most = Math.max(0, ...parts.map(({ area }) => area));
-  return parts.flatMap((part, i) => {
+  const frames = [];
+  const found = parts.flatMap((part, i) => {
     if (part.area < Math.max(3, SPECK * most)) return [];
     const { top, left, bottom, right } = part;
     const wide = right - left;
@@ -78,20 +80,37 @@ function partsOf(mask) {
         own.data[k] = labels[at] === i + 1 ? 1 : 0;
       }
     }
-    if (isFrame(own, part.area)) {
-      // A printed box, and what touches it from within.
-      return partsOf(withoutFrame(own)).map((inner) => ({
-        ...inner,
-        top: inner.top + top,
-        left: inner.left + left,
-        bottom: inner.bottom + top,
-        right: inner.right + left,
+    const atRim = top === 0 || left === 0 || bottom === mask.height || right === mask.width;
+    const found = { ...part, mask: own, width: strokeWidth(own), atRim };
+    if (!isFrame(own, part.area)) return [found];
+    // A printed box, and what touches it from within; or else a square 0.
+    frames.push(found);
+    const inner = partsOf(withoutFrame(own))
+      .filter((each) => longerSide(each) > INSIDE * longerSide(found))
+      .map((each) => ({
+        ...each,
+        top: each.top + top,
+        left: each.left + left,
+        bottom: each.bottom + top,
+        right: each.right + left,
         atRim: false,
       }));
-    }
-    const atRim = top === 0 || left === 0 || bottom === mask.height || right === mask.width;
-    return [{ ...part, mask: own, width: strokeWidth(own), atRim }];
+    return inner.length ? inner : [found];
   });
+  return found.filter((part) => !frames.includes(part) || !hasInside(part, found));
+}
+
+/** Tells whether a large part lies within a frame. */
+function hasInside(frame, parts) {
+  return parts.some(
+    (part) =>
+      part !== frame &&
+      longerSide(part) > INSIDE * longerSide(frame) &&
+      frame.top <= part.top &&
+      part.bottom <= frame.bottom &&
+      frame.left <= part.left &&
+      part.right <= frame.right,
+  );
 }
 
 /**
@@ -127,7 +146,7 @@ function withoutFrame(mask) {
 function isFrame(mask, area) {
   const { height, width, data } = mask;
   if (Math.min(height, width) < 8 || area >= 0.5 * data.length) return false;
-  const depth = Math.max(2, Math.floor(Math.min(height, width) / 10));
+  const depth = Math.max(1, Math.floor(Math.min(height, width) / 12));
   return sidesOf(mask).every(({ first, along, count, inwards }) => {
     let lined = 0;
     for (let i = 0; i < count; i++) {
@@ -135,7 +154,7 @@ function isFrame(mask, area) {
       while (line < depth && !data[first + i * along + line * inwards]) line++;
       if (line < depth) lined++;
     }
-    return lined > 0.8 * count;
+    return lined > 0.9 * count;
   });
 }
 

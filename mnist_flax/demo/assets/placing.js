@@ -8,7 +8,8 @@
  * @returns Uint8Array(784), 0 (background) to 255.
  */
 function placeMark({ level, floor }, mark) {
-  const margin = Math.trunc(mark.width / 2) + 2;
+  const thin = (THINNEST / FIT) * longerSide(mark);
+  const margin = Math.trunc(Math.max(mark.width, thin) / 2) + 2;
   const [top, left] = [Math.max(0, mark.top - margin), Math.max(0, mark.left - margin)];
   const height = Math.min(mark.bottom + margin, level.height) - top;
   const width = Math.min(mark.right + margin, level.width) - left;
@@ -32,7 +33,6 @@ function placeMark({ level, floor }, mark) {
     // Keep the faded edge of a stroke, up to half the stroke's width.
     return outside[i] > mark.width / 2 + 1 || value < 0.2 ? 0 : value;
   });
-  const thin = (THINNEST / FIT) * longerSide(boxOf(ink));
   if (mark.width < thin) {
     // Scaled down, the strokes of a fine pen would nearly vanish: widen them.
     ink = picture(height, width, (i) => clip((thin - mark.width) / 2 + 1 - outside[i], 0, 1));
