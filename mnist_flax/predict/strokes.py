@@ -17,6 +17,8 @@ _LEVELS = 12
 _THICK = 0.15
 # Parts with less area than this share of the largest one are specks.
 _SPECK = 1 / 200
+# What is larger than this share of a frame may be the digit inside it.
+_INSIDE = 0.3
 Box = tuple[slice, slice]
 
 
@@ -87,10 +89,10 @@ def is_sheet(mark: Mark) -> bool:
     points = np.argwhere(filled)
     turns = [
         np.array([[np.cos(x), np.sin(x)], [-np.sin(x), np.cos(x)]])
-        for x in np.radians(np.arange(-20, 21, 4))
+        for x in np.radians(np.arange(-20, 21, 2))
     ]
     least = min(float(np.prod(np.ptp(points @ turn, axis=0) + 1)) for turn in turns)
-    return bool(filled.sum() > 0.85 * least and filled.sum() > 1.02 * mark.area)
+    return bool(filled.sum() > 0.9 * least and filled.sum() > 1.02 * mark.area)
 
 
 def _largest(marks: list[Mark]) -> int:
@@ -105,16 +107,38 @@ def _parts(mask: np.ndarray) -> list[Mark]:
     at_rim = np.zeros(count + 1, bool)
     at_rim[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
     boxes = ndimage.find_objects(labels)
-    parts = []
+    parts: list[Mark] = []
+    frames: list[Mark] = []
     for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
         part = labels[boxes[i]] == i + 1
+        mark = Mark(boxes[i], part, _stroke_width(part), bool(at_rim[i + 1]))
         if _is_frame(part):
-            # A printed box, and what touches it from within.
+            # A printed box, and what touches it from within; or else a square 0.
             corner = boxes[i][0].start, boxes[i][1].start
-            parts += [_moved(inner, corner) for inner in _parts(_without_frame(part))]
+            inner = [_moved(each, corner) for each in _parts(_without_frame(part))]
+            inner = [each for each in inner if each.size > _INSIDE * mark.size]
+            frames.append(mark)
+            parts += inner or [mark]
         else:
-            parts.append(Mark(boxes[i], part, _stroke_width(part), bool(at_rim[i + 1])))
-    return parts
+            parts.append(mark)
+    return [
+        part
+        for part in parts
+        if not any(part is frame and _has_inside(frame, parts) for frame in frames)
+    ]
+
+
+def _has_inside(frame: Mark, parts: list[Mark]) -> bool:
+    """Tells whether a large part lies within a frame."""
+    return any(
+        part is not frame
+        and part.size > _INSIDE * frame.size
+        and all(
+            a.start <= b.start and b.stop <= a.stop
+            for a, b in zip(frame.box, part.box, strict=True)
+        )
+        for part in parts
+    )
 
 
 def _moved(mark: Mark, corner: tuple[int, int]) -> Mark:
@@ -140,10 +164,10 @@ def _is_frame(part: np.ndarray) -> bool:
     """Tells whether a part lines all four sides of its box and leaves the middle empty."""
     if min(part.shape) < 8:
         return False
-    depth = max(2, min(part.shape) // 10)
+    depth = max(1, min(part.shape) // 12)
     sides = (part[:depth], part[-depth:], part[:, :depth].T, part[:, -depth:].T)
     lined = min(side.any(0).mean() for side in sides)
-    return bool(lined > 0.8 and part.mean() < 0.5)
+    return bool(lined > 0.9 and part.mean() < 0.5)
 
 
 def _group(parts: list[Mark]) -> list[Mark]:
