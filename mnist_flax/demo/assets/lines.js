@@ -6,6 +6,7 @@ const SLOPES = Array.from({ length: 43 }, (_, i) => (i === 42 ? 0.21 : i * (0.42
 const LENGTH = 0.2;
 const THICKNESS = 1 / 25;
 const BEYOND = 0.12;
+const CORE = 0.35;
 const MOST_LINES = 60;
 
 /** Removes lines; where a stroke crosses one, the stroke stays. */
@@ -167,8 +168,8 @@ function goesOn(line, end, lines, core, rest) {
   if (lines.some((other) => other.upright !== line.upright && meets(place, other, near))) {
     return true;
   }
-  if (!core) return false;
   const length = Math.abs(line.ends[1][along] - line.ends[0][along]);
+  if (!core || longerSide(core) < CORE * length) return false;
   const [start, stop] = line.upright ? [core.top, core.bottom] : [core.left, core.right];
   return (end === 0 ? start - place[along] : place[along] - stop) > BEYOND * length;
 }

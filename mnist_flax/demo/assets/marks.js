@@ -55,14 +55,14 @@ function isSheet(mark) {
     if (inside) points.push([Math.floor(i / width), i % width]);
   });
   let least = Infinity;
-  for (let degrees = -20; degrees <= 20; degrees += 4) {
+  for (let degrees = -20; degrees <= 20; degrees += 2) {
     const [cos, sin] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
     const [left, right, top, bottom] = box(
       points.map(([row, column]) => [row * cos - column * sin, row * sin + column * cos]),
     );
     least = Math.min(least, (right - left + 1) * (bottom - top + 1));
   }
-  return points.length > 0.85 * least && points.length > 1.02 * mark.area;
+  return points.length > 0.9 * least && points.length > 1.02 * mark.area;
 }
 
 /** Finds the connected parts of a mask, without specks and frames. */
