@@ -192,7 +192,7 @@ def test_a_telephones_pictures_are_read_from_a_folder(capsys, workdir, folder) -
 
 
 def test_warnings_in_the_table_and_in_json(capsys, workdir, folder) -> None:
-    cut = printed("8", "DejaVuSans", 60)
+    cut = printed("2", "DejaVuSans", 60)
     cut.crop((48, 0, *cut.size)).save(folder / "cut.png")
     argv = ("--workdir", workdir, folder / "3.bmp", folder / "cut.png")
     assert run(*argv) == 0
