@@ -45,7 +45,7 @@ _FONTS = (
 
 
 def fit(
-    digits: np.ndarray, labels: np.ndarray, rest: np.ndarray, components: int = 60
+    digits: np.ndarray, labels: np.ndarray, rest: np.ndarray, components: int = 90
 ) -> dict[str, np.ndarray]:
     """Fits a Gaussian to each digit and one to everything else.
 

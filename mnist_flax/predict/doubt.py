@@ -20,7 +20,7 @@ _DIRECTIONS, _CELLS = 8, 4
 # The image with its margin, in pixels.
 _SIDE = 32
 # The weight of the Gaussian of everything else.
-_OTHER = 0.5
+_OTHER = 0.7
 
 
 class Table(NamedTuple):
@@ -79,7 +79,8 @@ def unlikeness(images: np.ndarray, table: Table | None = None) -> np.ndarray:
       table: None: the one beside this file.
 
     Returns:
-      float32[N,10]: -2 log p(image | digit) + log p(image | anything else), but for a constant.
+      float32[N,10]: -2 log p(image | digit) + 1.4 log p(image | anything else), but for a
+      constant.
     """
     table = table or load()
     places = (directions(images) - table.mean) @ table.components
@@ -90,7 +91,7 @@ def unlikeness(images: np.ndarray, table: Table | None = None) -> np.ndarray:
         )
     ]
     *digits, other = far
-    # Half, by measurement: what is like nothing at all is to be doubted, too.
+    # Not all of it: what is like nothing at all is to be doubted, too.
     unlike: np.ndarray = np.stack(digits, 1) - _OTHER * other[:, None]
     return unlike
 

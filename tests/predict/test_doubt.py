@@ -63,9 +63,9 @@ def test_a_table_of_few_images_tells_digits_apart(make_table, data_dir) -> None:
     arrays = make_table.make(split, share=0.02)
     assert {name: x.shape for name, x in arrays.items()} == {
         "mean": (128,),
-        "components": (128, 60),
-        "centres": (11, 60),
-        "whiten": (11, 60, 60),
+        "components": (128, 90),
+        "centres": (11, 90),
+        "whiten": (11, 90, 90),
         "offsets": (11,),
     }
     table = doubt.Table(**arrays, limit=np.array(0.0))
