@@ -99,7 +99,10 @@ def test_the_table_counts_what_it_says(bench) -> None:
     row, seen = bench.measure("plain", list(bench.digits("plain", write, 20, 0)), always_three)
     assert row[:2] == ("plain", 20)
     assert row.right == row.baseline == 0.1
-    assert row.sure_and_wrong == row.sure_unwarned == 0.9
+    assert row.sure_and_wrong == 0.9
+    # Most of the other digits do not look like a 3: they are warned of.
+    assert row.warned >= 0.6
+    assert row.sure_unwarned == pytest.approx(0.9 - row.warned)
     assert row.blank == 0
     assert len(seen) == 20
     blank = [bench.Sample(Image.new("L", (50, 50), 200), -1)] * 4

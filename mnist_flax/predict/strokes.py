@@ -67,7 +67,8 @@ def find_marks(ink: Ink) -> list[Mark]:
       The marks that are at least a third as large as the largest one; that one first.
     """
     best: list[Mark] = []
-    levels = ink.floor + np.linspace(0, 0.8, _LEVELS) * (ink.most - ink.floor)
+    # Below a share of the ink are the traces of a JPEG's compression.
+    levels = np.linspace(max(ink.floor, 0.12 * ink.most), 0.8 * ink.most, _LEVELS)
     for level in levels:
         inner = [part for part in _parts(ink.level > level) if not part.rim]
         if inner and _largest(inner) > 1.02 * _largest(best):
