@@ -83,10 +83,12 @@ def run(
     """Runs a command by way of a shell, which redirects its streams."""
     changed = {**os.environ, **environment}
     env = {name: value for name, value in changed.items() if value is not None}
+    # Another user may not ask for a fork.
+    python = [sys.executable] if before else forks.python()
     return subprocess.run(
         [
             *("sh", "-c", f'exec "$@" {redirect}', "sh", *before),
-            *(*forks.python(), "-m", f"mnist_flax.{command}", *argv),
+            *(*python, "-m", f"mnist_flax.{command}", *argv),
         ],
         cwd=cwd,
         env=env,
