@@ -83,6 +83,14 @@ def test_broken_strokes_are_in_parts(write) -> None:
     assert np.mean(parts) > 2
 
 
+def test_touching_digits_are_one_part(write) -> None:
+    for seed in range(20):
+        pair = [write(np.random.default_rng(seed), text) for text in ("7", "1")]
+        touching, apart = (glyphs.row(pair, gap) > 0.5 for gap in (0, 10))
+        assert ndimage.label(touching, np.ones((3, 3)))[1] == 1
+        assert ndimage.label(apart, np.ones((3, 3)))[1] == 2
+
+
 def test_the_table_counts_what_it_says(bench) -> None:
     def always_three(images: np.ndarray) -> np.ndarray:
         return np.where(np.arange(10) == 3, 9.0, 0.0) * np.ones((len(images), 1))

@@ -1,6 +1,5 @@
 """Draws the images that a network was given, and its answers."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,10 +65,7 @@ def draw_preview(
     # imshow changes the limits.
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    with warnings.catch_warnings():
-        # The font may lack letters of a file's name.
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        return png(figure)
+    return png(figure)
 
 
 def _short(name: str) -> str:

@@ -1,9 +1,8 @@
 """Finds the ink in a picture: what is thin, and darker or lighter than the paper around it.
 
 The paper at a pixel is the grey level that a morphological closing leaves: it fills every dark
-thing narrower than a window and keeps all others. Shadows, light spots, the edge of a sheet and
-the table under it are wider than the window, or reach to the rim, which is taken to go on
-outside: they are paper, not ink.
+thing narrower than a window and keeps all others. Shadows, light spots, a sheet and the table
+under it are wider than the window: they are paper, not ink.
 """
 
 from typing import NamedTuple
@@ -46,19 +45,13 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
     gray = _smooth(gray * (255 / max(float(np.percentile(gray, 99.9)), 1)))
     window = max(5, int(_WINDOW * max(gray.shape)) | 1)
     grays = (gray, 255 - gray)
-    papers = [_closing(each, window) for each in grays]
+    # At the rim the window is cut: frames and tables narrower than half of it vanish.
+    papers = [ndimage.grey_closing(each, (window, window), mode="nearest") for each in grays]
     # The right one removes all strokes, the other one fills their holes and keeps the strokes:
     # what it takes for paper has more edges.
     order = np.argsort([_edges(paper) for paper in papers], kind="stable")
     inks = [_ink(grays[i], papers[i]) for i in order]
     return [ink for ink in inks if ink.most > 1.3 * ink.floor]
-
-
-def _closing(gray: np.ndarray, window: int) -> np.ndarray:
-    """Fills what is dark and narrower than a window; the rim goes on outside the picture."""
-    half = window // 2
-    filled = ndimage.grey_closing(np.pad(gray, half, mode="edge"), (window, window))
-    return filled[half:-half, half:-half]
 
 
 def _ink(gray: np.ndarray, paper: np.ndarray) -> Ink:
@@ -69,8 +62,13 @@ def _ink(gray: np.ndarray, paper: np.ndarray) -> Ink:
     low, usual = np.percentile(level, [2, 25])
     noise = float(usual - low) / 1.38
     floor = max(float(usual) + (0.67 + _NOISE) * noise, _LEAST)
-    strongest = max(4, level.size // 500)
-    return Ink(level, floor, float(np.partition(level.ravel(), -strongest)[-strongest]))
+    return Ink(level, floor, strongest(level))
+
+
+def strongest(level: np.ndarray) -> float:
+    """Returns the level of the strongest ink, but for a few pixels."""
+    left_out = min(max(4, level.size // 10_000), level.size)
+    return float(np.partition(level.ravel(), -left_out)[-left_out])
 
 
 def _smooth(gray: np.ndarray) -> np.ndarray:

@@ -30,6 +30,8 @@ MAX_PIXELS = 64_000_000
 
 # Larger pictures are reduced to this, in pixels, before the digit is searched.
 _SIDE = 512
+# The modes of 16 or 32 bits a pixel, by their first letter; they have any range of values.
+_DEEP = "IF"
 # Below this range of 256 grey levels the colours are asked whether they tell more.
 _FLAT = 40
 
@@ -120,6 +122,8 @@ def decode(image: Image.Image) -> Picture:
         for top in range(0, image.height, step)
     ]
     colours, alpha = np.split(np.concatenate(stripes), [3], axis=2)
+    if image.mode[0] in _DEEP:
+        colours *= 255 / max(float(colours.max()), 1e-9)
     alpha = alpha[..., 0]
     rows, columns = (np.flatnonzero((alpha > 0.5).any(axis)) for axis in (1, 0))
     if not len(rows):
@@ -154,9 +158,9 @@ def _colours(image: Image.Image, factor: int) -> np.ndarray:
     Returns:
       float32[H,W,4]: red, green and blue, 0 to 255, and opacity, 0 (transparent) to 1.
     """
-    if image.mode[0] in "IF":  # 16 or 32 bits; Pillow's own conversion clips them at 255.
+    if image.mode[0] in _DEEP:  # Pillow's own conversion clips them at 255.
         values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-        gray = np.asarray(Image.fromarray(np.maximum(values, 0) / 257).reduce(factor))
+        gray = np.asarray(Image.fromarray(np.maximum(values, 0)).reduce(factor))
         return np.stack([gray, gray, gray, np.ones_like(gray)], -1)
     # Premultiplied: the colour of transparent pixels must not count.
     parts = np.asarray(image.convert("RGBA").convert("RGBa").reduce(factor), np.float32)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from mnist_flax.predict.contrast import Ink
+from mnist_flax.predict.contrast import Ink, strongest
 
 # Slopes that are tried, in pixels down for each pixel across: 12 degrees either way.
 _SLOPES = np.linspace(-0.21, 0.21, 43)
@@ -17,6 +17,8 @@ _SLOPES = np.linspace(-0.21, 0.21, 43)
 _LENGTH, _THICKNESS = 0.2, 1 / 25
 # How far a line goes on beyond the rest, as a share of its length.
 _BEYOND = 0.12
+# A line beside which what else stands there is smaller than this is a digit's stroke itself.
+_CORE = 0.35
 _MOST_LINES = 60
 
 
@@ -59,15 +61,14 @@ def without_lines(ink: Ink) -> Ink:
     if not rest.any():
         return ink
     level = np.where(mask & ~rest & ~crossed, np.float32(0), ink.level)
-    strongest = max(4, level.size // 500)
-    most = float(np.partition(level.ravel(), -strongest)[-strongest])
+    most = strongest(level)
     return Ink(level, ink.floor, most) if most > 1.3 * ink.floor else ink
 
 
 def _find(mask: np.ndarray, upright: bool) -> list[_Line]:
     """Finds nearly level, thin, straight lines in bool[H,W], the longest first."""
     longer = max(mask.shape)
-    thickest, least = max(4, int(_THICKNESS * longer)), max(12, _LENGTH * longer)
+    thickest, least = max(3, int(_THICKNESS * longer)), max(12, _LENGTH * longer)
     changes = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T
     columns, starts = np.nonzero(changes == 1)
     stops = np.nonzero(changes == -1)[1]
@@ -127,7 +128,7 @@ def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
         kept = [
             line
             for line in lines
-            if all(_goes_on(line, end, lines, core, mask.shape) for end in (0, 1))
+            if all(_goes_on(line, end, lines, core, mask) for end in (0, 1))
         ]
         if len(kept) == len(lines):
             return kept
@@ -139,22 +140,38 @@ def _goes_on(
     end: int,
     lines: list[_Line],
     core: tuple[slice, slice] | None,
-    shape: tuple[int, ...],
+    mask: np.ndarray,
 ) -> bool:
     """Tells whether a line goes on at an end (0: the first, 1: the last)."""
     along = 0 if line.upright else 1
     place = line.ends[end]
     near = line.thickness + 3
-    if place[along] < near or place[along] > shape[along] - 1 - near:
+    if min(place[along], mask.shape[along] - 1 - place[along]) < near and _alone(
+        line, end, lines, mask
+    ):
         return True
     if any(other.upright != line.upright and _meets(place, other, near) for other in lines):
         return True
-    if core is None:
-        return False
     length = abs(line.ends[1, along] - line.ends[0, along])
+    if core is None or max(each.stop - each.start for each in core) < _CORE * length:
+        return False
     side = core[along]
     beyond = side.start - place[along] if end == 0 else place[along] - side.stop
     return bool(beyond > _BEYOND * length)
+
+
+def _alone(line: _Line, end: int, lines: list[_Line], mask: np.ndarray) -> bool:
+    """Tells whether no stroke, only other lines, is near an end of a line."""
+    reach = 3 * line.thickness + 3
+    low = np.maximum(line.ends[end].astype(int) - reach, 0)
+    rows, columns = (slice(start, start + 2 * reach + 1) for start in low)
+    near = mask[rows, columns].copy()
+    for other in lines:
+        inside = other.pixels - low
+        inside = inside[((inside >= 0) & (inside < near.shape)).all(1)]
+        near[tuple(inside.T)] = False
+    # Where lines cross each other, some pixels are none's.
+    return bool(near.sum() <= 4 * line.thickness**2)
 
 
 def _meets(place: np.ndarray, line: _Line, near: float) -> bool:

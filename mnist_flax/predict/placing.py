@@ -22,7 +22,8 @@ def to_mnist(ink: Ink, mark: Mark) -> np.ndarray:
     Returns:
       uint8[28,28], 0 (background) to 255.
     """
-    margin = int(mark.width / 2) + 2
+    thin = _WIDTH / _FIT * mark.size
+    margin = int(max(mark.width, thin) / 2) + 2
     top, left = (max(0, side.start - margin) for side in mark.box)
     level = ink.level[top : mark.box[0].stop + margin, left : mark.box[1].stop + margin].copy()
     mask = np.zeros(level.shape, bool)
@@ -37,7 +38,6 @@ def to_mnist(ink: Ink, mark: Mark) -> np.ndarray:
     outside = ndimage.distance_transform_edt(~mask)
     # Keep the faded edge of a stroke, up to half the stroke's width.
     level[(outside > mark.width / 2 + 1) | (level < 0.2)] = 0
-    thin = _WIDTH / _FIT * max(np.ptp(np.argwhere(level), axis=0) + 1)
     if mark.width < thin:
         # Scaled down, the strokes of a fine pen would nearly vanish: widen them.
         level = np.clip((thin - mark.width) / 2 + 1 - outside, 0, 1)

@@ -17,6 +17,10 @@ _LEVELS = 12
 _THICK = 0.15
 # Parts with less area than this share of the largest one are specks.
 _SPECK = 1 / 200
+# What covers more of the rim than this is a frame, or the edge of a table or a scanner.
+_ALONG = 0.25
+# What is larger than this share of a frame may be the digit inside it.
+_INSIDE = 0.3
 Box = tuple[slice, slice]
 
 
@@ -27,13 +31,13 @@ class Mark(NamedTuple):
       box: the rows and the columns of the picture that it covers.
       mask: bool[h,w], its pixels within the box.
       width: the mean width of its strokes, in pixels.
-      at_rim: whether it touches the rim of the picture.
+      rim: the share of the picture's rim that it covers, 0 to 1.
     """
 
     box: Box
     mask: np.ndarray
     width: float
-    at_rim: bool
+    rim: float
 
     @property
     def height(self) -> int:
@@ -44,6 +48,11 @@ class Mark(NamedTuple):
     def size(self) -> int:
         """The longer side of its box, in pixels."""
         return max(self.mask.shape)
+
+    @property
+    def extent(self) -> float:
+        """Its size, less if it is narrow: a sliver at the edge of a sheet counts for little."""
+        return float(self.size**0.75 * min(self.mask.shape) ** 0.25)
 
     @property
     def area(self) -> int:
@@ -60,15 +69,17 @@ def find_marks(ink: Ink) -> list[Mark]:
     best: list[Mark] = []
     levels = ink.floor + np.linspace(0, 0.8, _LEVELS) * (ink.most - ink.floor)
     for level in levels:
-        inner = [part for part in _parts(ink.level > level) if not part.at_rim]
+        inner = [part for part in _parts(ink.level > level) if not part.rim]
         if inner and _largest(inner) > 1.02 * _largest(best):
             best = inner
     # A digit that is cut tight touches the rim; what does not touch it is a speck.
     middle = _parts(ink.level > ink.floor + 0.4 * (ink.most - ink.floor))
-    if _largest(best) < 0.35 * _largest([part for part in middle if part.at_rim]):
-        best = middle
-    marks = sorted(_group(best), key=lambda mark: -mark.size)
-    return [mark for mark in marks if 3 * mark.size >= marks[0].size]
+    cut = [part for part in middle if part.rim <= _ALONG]
+    if _largest(best) < 0.35 * _largest(cut):
+        best = cut
+    best = best or middle
+    marks = sorted(_group(best), key=lambda mark: -mark.extent)
+    return [mark for mark in marks if 3 * mark.extent >= marks[0].extent]
 
 
 def _stroke_width(mask: np.ndarray) -> float:
@@ -87,34 +98,56 @@ def is_sheet(mark: Mark) -> bool:
     points = np.argwhere(filled)
     turns = [
         np.array([[np.cos(x), np.sin(x)], [-np.sin(x), np.cos(x)]])
-        for x in np.radians(np.arange(-20, 21, 4))
+        for x in np.radians(np.arange(-20, 21, 2))
     ]
     least = min(float(np.prod(np.ptp(points @ turn, axis=0) + 1)) for turn in turns)
-    return bool(filled.sum() > 0.85 * least and filled.sum() > 1.02 * mark.area)
+    return bool(filled.sum() > 0.9 * least and filled.sum() > 1.02 * mark.area)
 
 
-def _largest(marks: list[Mark]) -> int:
-    """Returns the size of the largest mark; 0 if there is none."""
-    return max((mark.size for mark in marks), default=0)
+def _largest(marks: list[Mark]) -> float:
+    """Returns the extent of the largest mark; 0 if there is none."""
+    return max((mark.extent for mark in marks), default=0.0)
 
 
 def _parts(mask: np.ndarray) -> list[Mark]:
     """Finds the connected parts of a mask, without specks and frames."""
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    at_rim = np.zeros(count + 1, bool)
-    at_rim[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    shares = np.bincount(rim, minlength=count + 1)[1:] / len(rim)
     boxes = ndimage.find_objects(labels)
-    parts = []
+    parts: list[Mark] = []
+    frames: list[Mark] = []
     for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
         part = labels[boxes[i]] == i + 1
+        mark = Mark(boxes[i], part, _stroke_width(part), float(shares[i]))
         if _is_frame(part):
-            # A printed box, and what touches it from within.
+            # A printed box, and what touches it from within; or else a square 0.
             corner = boxes[i][0].start, boxes[i][1].start
-            parts += [_moved(inner, corner) for inner in _parts(_without_frame(part))]
+            inner = [_moved(each, corner) for each in _parts(_without_frame(part))]
+            inner = [each for each in inner if each.size > _INSIDE * mark.size]
+            frames.append(mark)
+            parts += inner or [mark]
         else:
-            parts.append(Mark(boxes[i], part, _stroke_width(part), bool(at_rim[i + 1])))
-    return parts
+            parts.append(mark)
+    return [
+        part
+        for part in parts
+        if not any(part is frame and _has_inside(frame, parts) for frame in frames)
+    ]
+
+
+def _has_inside(frame: Mark, parts: list[Mark]) -> bool:
+    """Tells whether a large part lies within a frame."""
+    return any(
+        part is not frame
+        and part.size > _INSIDE * frame.size
+        and all(
+            a.start <= b.start and b.stop <= a.stop
+            for a, b in zip(frame.box, part.box, strict=True)
+        )
+        for part in parts
+    )
 
 
 def _moved(mark: Mark, corner: tuple[int, int]) -> Mark:
@@ -123,7 +156,7 @@ def _moved(mark: Mark, corner: tuple[int, int]) -> Mark:
         slice(side.start + start, side.stop + start)
         for side, start in zip(mark.box, corner, strict=True)
     )
-    return Mark((rows, columns), mark.mask, mark.width, at_rim=False)
+    return Mark((rows, columns), mark.mask, mark.width, rim=0.0)
 
 
 def _without_frame(part: np.ndarray) -> np.ndarray:
@@ -140,10 +173,10 @@ def _is_frame(part: np.ndarray) -> bool:
     """Tells whether a part lines all four sides of its box and leaves the middle empty."""
     if min(part.shape) < 8:
         return False
-    depth = max(2, min(part.shape) // 10)
+    depth = max(1, min(part.shape) // 12)
     sides = (part[:depth], part[-depth:], part[:, :depth].T, part[:, -depth:].T)
     lined = min(side.any(0).mean() for side in sides)
-    return bool(lined > 0.8 and part.mean() < 0.5)
+    return bool(lined > 0.9 and part.mean() < 0.5)
 
 
 def _group(parts: list[Mark]) -> list[Mark]:
@@ -199,4 +232,4 @@ def _join(one: Mark, other: Mark) -> Mark:
         )
         mask[within] |= mark.mask
     width = (one.area * one.width + other.area * other.width) / (one.area + other.area)
-    return Mark((box[0], box[1]), mask, width, one.at_rim or other.at_rim)
+    return Mark((box[0], box[1]), mask, width, one.rim + other.rim)

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 from helpers.demo_page import draw_strokes, shares
-from helpers.drawings import one
+from helpers.drawings import STROKES, one
+from helpers.trained_runs import WEIGHTS
+from scipy.special import softmax
 
 from mnist_flax import input_pipeline
+from mnist_flax.trained import loading
 
 FLAG = "Or a 1 with a long flag?"
 
@@ -17,7 +20,8 @@ FLAG = "Or a 1 with a long flag?"
         (one(flag=0.4, drop=0.2, foot=0.4), 1, ("",)),
         # The network is sure that this is a 7, as are those who wrote MNIST.
         (one(flag=0.5, drop=0.3), 7, (FLAG, "Probably, or else a 1.")),
-        (one(flag=0.5, drop=0.3, lean=0.1), 7, (FLAG, "Probably, or else a 1.")),
+        (one(flag=0.5, drop=0.2), 7, (FLAG,)),
+        (one(flag=0.5, drop=0.2, lean=0.1), 7, (FLAG,)),
     ],
 )
 def test_ones_as_written_in_europe(strokes, digit, sentences, page) -> None:
@@ -28,11 +32,18 @@ def test_ones_as_written_in_europe(strokes, digit, sentences, page) -> None:
 
 def test_few_sevens_are_doubted(page, data_dir) -> None:
     test = input_pipeline.load("test", data_dir)
-    sevens = test.images[test.labels == 7].reshape(-1, 784)
-    doubted = page.evaluate("(all) => all.map(mnist.mayBeOne)", sevens.tolist())
+    sevens = test.images[test.labels == 7]
+    logits = loading.logits(loading.from_weights(WEIGHTS), sevens)
+    doubted = page.evaluate(
+        "([pixels, logits]) => pixels.map((each, i) => mnist.mayBeOne(each, logits[i]))",
+        [sevens.reshape(-1, 784).tolist(), logits.tolist()],
+    )
+    # The page asks this only where the network is sure.
+    doubted = np.array(doubted)[softmax(logits, axis=1).max(1) >= 0.9]
     print(f"doubted {sum(doubted)} of {len(doubted)} sevens")
-    assert 0 < np.mean(doubted) < 0.025
-    assert page.evaluate("mnist.mayBeOne(new Array(784).fill(0))") is False
+    assert 0 < np.mean(doubted) < 0.02
+    nothing = "mnist.mayBeOne(new Array(784).fill(0), [0, 1, 0, 0, 0, 0, 0, 2, 0, 0])"
+    assert page.evaluate(nothing) is False
 
 
 def test_an_answer_that_is_not_sure_names_another(page) -> None:
@@ -53,3 +64,22 @@ def test_an_answer_that_is_not_sure_names_another(page) -> None:
         assert page.text("sentence") == expected
         said.add(expected.partition(" ")[0])
     assert {"Perhaps.", "Probably,", ""} <= said
+
+
+def test_two_digits_in_one_drawing(page) -> None:
+    four = [[(x / 2 - 5, y) for x, y in stroke] for stroke in STROKES[4]]
+    two = [[(x / 2 + 55, y) for x, y in stroke] for stroke in STROKES[2]]
+    draw_strokes(page, [*four, *two], size=0.8)
+    shares(page)
+    assert page.text("sentence") == "There are 2 marks; it reads the largest."
+    assert page.text("spoken").endswith(page.text("sentence"))
+
+
+def test_one_digit_is_one_whatever_its_strokes(page) -> None:
+    """Digits of one and of two strokes, which need not touch."""
+    five = [[(x, y + 6 * (i == 0)) for x, y in s] for i, s in enumerate(STROKES[5])]
+    for strokes in (*STROKES.values(), five):
+        page.press("Escape")
+        draw_strokes(page, strokes)
+        shares(page)
+        assert "marks" not in page.text("sentence")

@@ -313,15 +313,17 @@ class Browser:
     ) -> Iterator[Tab]:
         """A page at an address. It may not complain, and may not request anything else."""
         tab = self._tab(self._socket)
-        tab.resize(*size, ratio)
-        tab.open(address)
-        yield tab
-        # Events come before the answer to what is asked after them.
-        tab.evaluate("0")
+        try:
+            tab.resize(*size, ratio)
+            tab.open(address)
+            yield tab
+            # Events come before the answer to what is asked after them.
+            tab.evaluate("0")
+        finally:
+            tab.close()
         assert tab.complaints == []
         # (Firefox does not report that it reads a file.)
         assert [url for url in tab.requests if not url.startswith("data:")] in ([address], [])
-        tab.close()
 
 
 @contextlib.contextmanager

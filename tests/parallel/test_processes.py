@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 
+import jax
 import pytest
 from helpers import forks
 
 from mnist_flax import main
+from mnist_flax.errors import TrainingError
 from mnist_flax.parallel import processes
 
 EPOCHS = ["--config.num_epochs=3"]
@@ -235,3 +237,18 @@ def test_alone_there_is_nobody_to_tell():
     assert processes.is_first()
     value = object()
     assert processes.told_by_first(lambda: value) is value
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("UNAVAILABLE: heartbeat", TrainingError),
+        ("RESOURCE_EXHAUSTED: Out of memory", jax.errors.JaxRuntimeError),
+    ],
+)
+def test_too_little_memory_here_is_not_another_process_gone(
+    monkeypatch, words, expected
+) -> None:
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(expected, match=words), processes.together():
+        raise jax.errors.JaxRuntimeError(words)

@@ -2,9 +2,20 @@
 // What NumPy, SciPy and Pillow do for mnist_flax/predict. A picture is an object with `height`,
 // `width` and `data`, row by row; a mask has 0 and 1 in a Uint8Array.
 
+// (Array.from and forEach are slow for as many numbers as a picture has: loops are not.)
+
 /** Makes a picture whose pixels are `value(index)`. */
 function picture(height, width, value) {
-  return { height, width, data: Float32Array.from({ length: height * width }, (_, i) => value(i)) };
+  const data = new Float32Array(height * width);
+  for (let i = 0; i < data.length; i++) data[i] = value(i);
+  return { height, width, data };
+}
+
+/** Makes the mask of the pixels that are greater than `least`. */
+function maskAbove({ height, width, data }, least) {
+  const mask = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i++) mask[i] = data[i] > least ? 1 : 0;
+  return { height, width, data: mask };
 }
 
 function clip(value, least, most) {
@@ -26,7 +37,8 @@ function percentileOf(ordered, percent) {
 }
 
 function percentile(values, percent) {
-  return percentileOf(Float32Array.from(values).sort(), percent);
+  const numbers = ArrayBuffer.isView(values) ? values.slice() : Float64Array.from(values);
+  return percentileOf(numbers.sort(), percent);
 }
 
 const median = (values) => percentile(values, 50);
@@ -39,7 +51,8 @@ function largestNearby({ height, width, data }, radius, alongRows) {
   for (let line = 0; line < lines; line++) {
     const start = alongRows ? line * width : line;
     // The places in the window whose value none to their right exceeds.
-    let [first, last] = [0, 0];
+    let first = 0;
+    let last = 0;
     for (let i = 0; i < length + radius; i++) {
       if (i < length) {
         const value = data[start + i * step];
@@ -55,12 +68,33 @@ function largestNearby({ height, width, data }, radius, alongRows) {
   return { height, width, data: found };
 }
 
-/** Fills all dark things narrower than a square window: SciPy's grey_closing, 'nearest'. */
+/** Fills all dark things narrower than a square window: SciPy's grey_closing, "nearest". */
 function closing(gray, side) {
   const radius = (side - 1) / 2;
   const widest = (image) => largestNearby(largestNearby(image, radius, true), radius, false);
   const negative = ({ height, width, data }) => ({ height, width, data: data.map((x) => -x) });
   return negative(widest(negative(widest(gray))));
+}
+
+/** Fills the holes of a mask: SciPy's binary_fill_holes. */
+function withoutHoles({ height, width, data }) {
+  const filled = new Uint8Array(data.length).fill(1);
+  const waiting = [];
+  const empty = (at) => {
+    if (data[at] || !filled[at]) return;
+    filled[at] = 0;
+    waiting.push(at);
+  };
+  for (let i = 0; i < width; i++) [i, data.length - 1 - i].forEach(empty);
+  for (let i = 0; i < height; i++) [i * width, (i + 1) * width - 1].forEach(empty);
+  while (waiting.length) {
+    const at = waiting.pop();
+    if (at % width) empty(at - 1);
+    if ((at + 1) % width) empty(at + 1);
+    if (at >= width) empty(at - width);
+    if (at + width < data.length) empty(at + width);
+  }
+  return { height, width, data: filled };
 }
 
 /** Filters a picture with symmetric weights along both axes; beyond its rim it is mirrored. */
@@ -122,7 +156,8 @@ function connectedParts({ height, width, data }) {
     labels[start] = parts.length;
     while (count) {
       const at = waiting[--count];
-      const [row, column] = [Math.floor(at / width), at % width];
+      const row = Math.floor(at / width);
+      const column = at % width;
       part.area++;
       part.top = Math.min(part.top, row);
       part.left = Math.min(part.left, column);
@@ -148,21 +183,24 @@ function connectedParts({ height, width, data }) {
  */
 function distances({ height, width, data }) {
   const far = (height + width) ** 2;
-  const square = Float64Array.from(data, (inside) => (inside ? far : 0));
+  const square = new Float64Array(data.length);
+  for (let i = 0; i < data.length; i++) square[i] = data[i] ? far : 0;
   const longest = Math.max(height, width);
   const [places, values] = [new Int32Array(longest), new Float64Array(longest)];
   const bounds = new Float64Array(longest + 1);
   const transform = (start, step, length) => {
     let last = 0;
     places[0] = 0;
-    [bounds[0], bounds[1]] = [-Infinity, Infinity];
+    bounds[0] = -Infinity;
+    bounds[1] = Infinity;
     for (let i = 0; i < length; i++) values[i] = square[start + i * step];
     const meet = (i, j) => (values[i] + i * i - values[j] - j * j) / (2 * i - 2 * j);
     for (let i = 1; i < length; i++) {
       while (meet(i, places[last]) <= bounds[last]) last--;
       const at = meet(i, places[last]);
       places[++last] = i;
-      [bounds[last], bounds[last + 1]] = [at, Infinity];
+      bounds[last] = at;
+      bounds[last + 1] = Infinity;
     }
     for (let i = 0, k = 0; i < length; i++) {
       while (bounds[k + 1] < i) k++;
@@ -171,7 +209,8 @@ function distances({ height, width, data }) {
   };
   for (let column = 0; column < width; column++) transform(column, width, height);
   for (let row = 0; row < height; row++) transform(row * width, 1, width);
-  return square.map(Math.sqrt);
+  for (let i = 0; i < square.length; i++) square[i] = Math.sqrt(square[i]);
+  return square;
 }
 
 /** Scales a part of a picture, as Pillow does with its filter BOX, or BICUBIC to enlarge. */

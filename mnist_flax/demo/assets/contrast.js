@@ -33,14 +33,19 @@ function findInk(gray) {
 function measureInk({ height, width, data }, paper) {
   const level = picture(height, width, (i) => (paper.data[i] - data[i]) / (paper.data[i] + DARK));
   const ordered = level.data.slice().sort();
-  const usual = percentileOf(ordered, 50);
-  const noise = 1.4826 * median(level.data.map((value) => Math.abs(value - usual)));
-  const strongest = Math.max(4, Math.floor(ordered.length / 500));
+  const usual = percentileOf(ordered, 25);
+  const noise = (usual - percentileOf(ordered, 2)) / 1.38;
   return {
     level,
-    floor: Math.max(usual + NOISE * noise, LEAST),
-    most: ordered[ordered.length - strongest],
+    floor: Math.max(usual + (0.67 + NOISE) * noise, LEAST),
+    most: strongest(ordered),
   };
+}
+
+/** Finds the level of the strongest ink, but for a few pixels, in levels that are in order. */
+function strongest(ordered) {
+  const { length } = ordered;
+  return ordered[length - Math.min(Math.max(4, Math.floor(length / 10_000)), length)];
 }
 
 /** Blurs a noisy picture, as much as its noise demands. */

@@ -8,6 +8,8 @@ const MOST_PIXELS = 64_000_000;
 const LONGEST_SIDE = 16_384;
 // Larger pictures are reduced to this, in pixels, before the digit is searched.
 const REDUCED_SIDE = 512;
+// Below this range of 256 grey levels the colours are asked whether they tell more.
+const FLAT = 40;
 
 /** What keeps a picture from being read, in a sentence for the person who gave it. */
 class PictureError extends Error {}
@@ -15,8 +17,8 @@ class PictureError extends Error {}
 /**
  * Reads a picture file.
  *
- * @returns gray, Float32Array of 0 (black) to 255, `height`, `width`; `margin`, the pixels that were
- *   added on each side; `shown`, a canvas with the picture, reduced as much and without the margin.
+ * @returns `gray`, a picture of 0 (black) to 255; `margin`, the pixels that were added on each side;
+ *   `shown`, a canvas with the picture, reduced as much and without the margin.
  */
 async function decode(file) {
   if (file.size > MOST_BYTES) throw new PictureError("This file is too large. Make it smaller.");
@@ -43,7 +45,7 @@ async function decode(file) {
     const context = shown.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(bitmap, 0, 0, width / factor, height / factor);
-    return { ...withoutTransparency(parts), shown };
+    return { ...inGray(parts), shown };
   } finally {
     bitmap.close();
   }
@@ -66,11 +68,15 @@ function checkCanvas() {
   }
 }
 
-/** Converts a picture to grey and opacity, `factor` times smaller, as Pillow does. */
+/**
+ * Reduces a picture `factor` times, as Pillow does.
+ *
+ * @returns `height`, `width`; `colours`, red, green and blue, each Float32Array of 0 to 255;
+ *   `alpha`, opacity, 0 (transparent) to 1.
+ */
 function reduced(bitmap, factor) {
   const [height, width] = [bitmap.height, bitmap.width].map((side) => Math.ceil(side / factor));
-  const shade = new Float32Array(height * width);
-  const alpha = new Float32Array(height * width);
+  const sums = [0, 1, 2, 3].map(() => new Float32Array(height * width));
   // In stripes: all of a photo at once would take too much memory for a phone.
   const rows = factor * Math.max(1, Math.floor(2 ** 21 / (bitmap.width * factor)));
   const context = canvasOf(rows, bitmap.width).getContext("2d", { willReadFrequently: true });
@@ -81,55 +87,100 @@ function reduced(bitmap, factor) {
     const end = Math.min(rows, bitmap.height - top);
     for (let y = 0; y < end; y++) {
       const row = Math.floor((top + y) / factor) * width;
-      addRow(data, y * bitmap.width, bitmap.width, factor, shade, alpha, row);
+      addRow(data, y * bitmap.width, bitmap.width, factor, row, ...sums);
     }
   }
-  for (let i = 0; i < shade.length; i++) {
+  const alpha = sums.pop();
+  for (let i = 0; i < alpha.length; i++) {
     const down = Math.min(factor, bitmap.height - Math.floor(i / width) * factor);
     const count = down * Math.min(factor, bitmap.width - (i % width) * factor);
     alpha[i] = Math.floor(alpha[i] / count + 0.5) / 255;
-    shade[i] = Math.floor(shade[i] / count + 0.5) / Math.max(alpha[i], 1 / 255);
+    for (const colour of sums) {
+      colour[i] = Math.floor(colour[i] / count + 0.5) / Math.max(alpha[i], 1 / 255);
+    }
   }
-  return { height, width, shade, alpha };
+  return { height, width, colours: sums, alpha };
 }
 
 /**
- * Adds the grey levels and opacities of `count` pixels from `start` on to the items of `shade` and
- * `alpha` from `row` on, `factor` of them to each. (A function of its own and plain numbers: it runs
- * over millions of pixels.)
+ * Adds `count` pixels from `start` on to the items of the sums from `row` on, `factor` of them to
+ * each. (A function of its own and plain numbers: it runs over millions of pixels.)
  */
-function addRow(data, start, count, factor, shade, alpha, row) {
+function addRow(data, start, count, factor, row, red, green, blue, opacity) {
   for (let x = 0; x < count; x++) {
     const at = 4 * (start + x);
-    const luma = (data[at] * 19595 + data[at + 1] * 38470 + data[at + 2] * 7471 + 0x8000) >> 16;
+    const alpha = data[at + 3];
     const i = row + Math.floor(x / factor);
     // Premultiplied: the colour of transparent pixels must not count.
-    shade[i] += Math.round((luma * data[at + 3]) / 255);
-    alpha[i] += data[at + 3];
+    red[i] += Math.round((data[at] * alpha) / 255);
+    green[i] += Math.round((data[at + 1] * alpha) / 255);
+    blue[i] += Math.round((data[at + 2] * alpha) / 255);
+    opacity[i] += alpha;
   }
 }
 
-/** Makes a picture with transparency opaque. */
-function withoutTransparency({ height, width, shade, alpha }) {
-  const plain = { height, width, margin: 0, gray: shade };
-  if (alpha.every((value) => value > 0.99)) return plain;
-  const opaque = alpha.map((value) => (value > 0.5 ? 1 : 0));
+/** Converts a reduced picture to grey without transparency. */
+function inGray({ height, width, colours, alpha }) {
+  const opaque = maskAbove({ height, width, data: alpha }, 0.5).data;
   const box = boxOf({ width, data: opaque });
-  if (!box.bottom) return { ...plain, gray: shade.fill(0) };
+  if (!box.bottom) return { gray: picture(height, width, () => 0), margin: 0 };
+  const shade = shadeOf(colours, opaque);
+  if (alpha.every((value) => value > 0.99)) {
+    return { gray: { height, width, data: shade }, margin: 0 };
+  }
   const seen = shade.filter((_, i) => opaque[i]).sort();
   const area = (box.bottom - box.top) * (box.right - box.left);
   const contrast = percentileOf(seen, 99) - percentileOf(seen, 1);
   if (seen.length >= 0.6 * area && contrast >= 60) {
     // An opaque sheet with a digit on it: extend the sheet over what is transparent.
     const sheet = percentileOf(seen, 50);
-    return { ...plain, gray: shade.map((value, i) => (opaque[i] ? value : sheet)) };
+    const gray = picture(height, width, (i) => (opaque[i] ? shade[i] : sheet));
+    return { gray, margin: 0 };
   }
   // Only the strokes are opaque: their opacity is the digit, whatever their colour.
   const margin = Math.floor(Math.max(height, width) / 8) + 1;
-  const [high, wide] = [height + 2 * margin, width + 2 * margin];
-  const gray = new Float32Array(high * wide);
+  const wide = width + 2 * margin;
+  const gray = picture(height + 2 * margin, wide, () => 255);
   alpha.forEach((value, i) => {
-    gray[(Math.floor(i / width) + margin) * wide + (i % width) + margin] = 255 * value;
+    const row = Math.floor(i / width) + margin;
+    gray.data[row * wide + (i % width) + margin] = 255 - 255 * value;
   });
-  return { height: high, width: wide, margin, gray };
+  return { gray, margin };
+}
+
+/** Converts colours to grey: the luminance, or the colour in which more is seen. */
+function shadeOf([red, green, blue], opaque) {
+  const mixed = (weights) =>
+    red.map((value, i) => weights[0] * value + weights[1] * green[i] + weights[2] * blue[i]);
+  const range = (values) => {
+    const seen = values.filter((_, i) => opaque[i]).sort();
+    return percentileOf(seen, 99.5) - percentileOf(seen, 0.5);
+  };
+  // ITU-R BT.601.
+  const gray = mixed([0.299, 0.587, 0.114]);
+  if (range(gray) >= FLAT) return gray;
+  // Ink as light as its paper: the direction in which the colours differ most.
+  const along = mixed(mainDirection([red, green, blue].map((x) => x.filter((_, i) => opaque[i]))));
+  if (range(along) < 2 * FLAT) return gray;
+  const least = along.reduce((a, b) => Math.min(a, b));
+  return along.map((value) => value - least);
+}
+
+/** Finds the direction in which three coordinates vary most around their medians. */
+function mainDirection(coordinates) {
+  const middles = coordinates.map(median);
+  const products = coordinates.map((one, i) =>
+    coordinates.map((other, j) =>
+      one.reduce((sum, value, k) => sum + (value - middles[i]) * (other[k] - middles[j]), 0),
+    ),
+  );
+  // Each multiplication turns it more to the main one.
+  let direction = products.reduce((a, b) => (Math.hypot(...a) >= Math.hypot(...b) ? a : b));
+  for (let i = 0; i < 50; i++) {
+    const length = Math.hypot(...direction) || 1;
+    const last = direction.map((value) => value / length);
+    direction = products.map((row) => row.reduce((sum, value, j) => sum + value * last[j], 0));
+  }
+  const length = Math.hypot(...direction) || 1;
+  return direction.map((value) => value / length);
 }

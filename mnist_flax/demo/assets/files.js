@@ -25,13 +25,14 @@ async function take(file) {
 
 /** Reads a picture file: what the page shows of it; throws a PictureError. */
 async function readPicture(file) {
-  const { gray, height, width, margin, shown } = await decode(file);
-  const digit = findDigit(gray, height, width);
+  const { gray, margin, shown } = await decode(file);
+  const digit = readGray(gray);
   if (!digit) return { shown, refusal: "Nothing stands out in this picture. Give one of a digit." };
+  const { pixels, warning } = digit;
   const [top, left, bottom, right] = ["top", "left", "bottom", "right"].map(
-    (side) => digit.box[side] - margin,
+    (side) => digit[side] - margin,
   );
-  return { shown, pixels: digit.pixels, box: { top, left, bottom, right } };
+  return { shown, pixels, warning, box: { top, left, bottom, right } };
 }
 
 /** Takes the one file of a list. */

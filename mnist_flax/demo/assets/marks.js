@@ -2,109 +2,177 @@
 // Finds the marks in a picture's ink, by the steps of mnist_flax/predict/strokes.py.
 
 const LEVELS = 12;
+const THICK = 0.15;
+const SPECK = 1 / 200;
+const INSIDE = 0.3;
+
+const longerSide = ({ top, left, bottom, right }) => Math.max(bottom - top, right - left);
+const largestSide = (marks) => Math.max(0, ...marks.map(longerSide));
 
 /**
  * Finds what was drawn.
  *
- * @returns the marks that are at least a third as large as the largest one, that one first:
- *   `mask`, of the whole picture; `top`, `left`, `bottom`, `right`; `size`, the longer side;
- *   `width`, of its strokes; `atRim`.
+ * @returns the marks that are at least a third as large as the largest one, that one first: the
+ *   box `top`, `left`, `bottom`, `right`; `mask`, of the box; `area`; `width`, of its strokes;
+ *   `atRim`.
  */
 function findMarks({ level, floor, most }) {
-  let best = null;
-  let size = 0;
+  let best = [];
   for (let i = 0; i < LEVELS; i++) {
-    const found = partsAbove(level, floor + (0.8 * (most - floor) * i) / (LEVELS - 1));
-    const inner = Math.max(0, ...found.parts.filter((part) => !part.atRim).map(longerSide));
-    if (inner > 1.02 * size) [best, size] = [found, inner];
+    const parts = partsOf(maskAbove(level, floor + ((0.8 * i) / (LEVELS - 1)) * (most - floor)));
+    const inner = parts.filter((part) => !part.atRim);
+    if (inner.length && largestSide(inner) > 1.02 * largestSide(best)) best = inner;
   }
-  // A digit that is cut tight touches the rim, and what does not is a speck.
-  const middle = partsAbove(level, floor + 0.4 * (most - floor));
-  const cut = Math.max(0, ...middle.parts.filter((part) => part.atRim).map(longerSide));
-  const tight = best === null || size < 0.35 * cut;
-  if (tight) best = middle;
-  const chosen = best.parts.filter((part) => tight || !part.atRim);
-  const marks = groupParts(best, chosen);
-  marks.sort((a, b) => b.size - a.size);
-  return marks.filter((mark) => mark.size >= marks[0].size / 3);
+  // A digit that is cut tight touches the rim; what does not touch it is a speck.
+  const middle = partsOf(maskAbove(level, floor + 0.4 * (most - floor)));
+  if (largestSide(best) < 0.35 * largestSide(middle.filter((part) => part.atRim))) best = middle;
+  const marks = groupParts(best).sort((a, b) => longerSide(b) - longerSide(a));
+  return marks.filter((mark) => 3 * longerSide(mark) >= longerSide(marks[0]));
 }
 
-/** Finds the connected parts of the ink above a level, without specks and frames. */
-function partsAbove(level, least) {
-  const { height, width } = level;
-  const mask = { height, width, data: Uint8Array.from(level.data, (value) => value > least) };
-  const { labels, parts } = connectedParts(mask);
-  parts.forEach((part, i) => {
-    part.label = i + 1;
-    part.atRim =
-      part.top === 0 || part.left === 0 || part.bottom === height || part.right === width;
+/** Measures the mean width, in pixels, of the strokes in a mask. */
+function strokeWidth({ height, width, data }) {
+  const wide = width + 2;
+  const padded = { height: height + 2, width: wide, data: new Uint8Array((height + 2) * wide) };
+  for (let row = 0; row < height; row++) {
+    padded.data.set(data.subarray(row * width, (row + 1) * width), (row + 1) * wide + 1);
+  }
+  const inside = distances(padded);
+  let [sum, count] = [0, 0];
+  for (let i = 0; i < inside.length; i++) {
+    sum += inside[i];
+    count += padded.data[i];
+  }
+  return 4 * (sum / count - 0.5);
+}
+
+/** Tells whether a mark is a sheet of paper, upright or turned, with something on it. */
+function isSheet(mark) {
+  if (mark.width < THICK * longerSide(mark)) return false;
+  const { width, data } = withoutHoles(mark.mask);
+  const points = [];
+  data.forEach((inside, i) => {
+    if (inside) points.push([Math.floor(i / width), i % width]);
   });
-  const most = Math.max(0, ...parts.map(({ area }) => area));
-  const kept = parts.filter(
-    (part) => part.area >= Math.max(3, most / 200) && !isFrame(maskOf(labels, width, [part], part)),
-  );
-  return { labels, height, width, parts: kept };
+  let least = Infinity;
+  for (let degrees = -20; degrees <= 20; degrees += 2) {
+    const [cos, sin] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
+    const [left, right, top, bottom] = box(
+      points.map(([row, column]) => [row * cos - column * sin, row * sin + column * cos]),
+    );
+    least = Math.min(least, (right - left + 1) * (bottom - top + 1));
+  }
+  return points.length > 0.9 * least && points.length > 1.02 * mark.area;
 }
 
-const longerSide = ({ top, left, bottom, right }) => Math.max(bottom - top, right - left);
+/** Finds the connected parts of a mask, without specks and frames. */
+function partsOf(mask) {
+  const { labels, parts } = connectedParts(mask);
+  const most = Math.max(0, ...parts.map(({ area }) => area));
+  const frames = [];
+  const found = parts.flatMap((part, i) => {
+    if (part.area < Math.max(3, SPECK * most)) return [];
+    const { top, left, bottom, right } = part;
+    const wide = right - left;
+    const own = { height: bottom - top, width: wide, data: new Uint8Array((bottom - top) * wide) };
+    for (let row = top, k = 0; row < bottom; row++) {
+      for (let at = row * mask.width + left; k < (row - top + 1) * wide; at++, k++) {
+        own.data[k] = labels[at] === i + 1 ? 1 : 0;
+      }
+    }
+    const atRim = top === 0 || left === 0 || bottom === mask.height || right === mask.width;
+    const found = { ...part, mask: own, width: strokeWidth(own), atRim };
+    if (!isFrame(own, part.area)) return [found];
+    // A printed box, and what touches it from within; or else a square 0.
+    frames.push(found);
+    const inner = partsOf(withoutFrame(own))
+      .filter((each) => longerSide(each) > INSIDE * longerSide(found))
+      .map((each) => ({
+        ...each,
+        top: each.top + top,
+        left: each.left + left,
+        bottom: each.bottom + top,
+        right: each.right + left,
+        atRim: false,
+      }));
+    return inner.length ? inner : [found];
+  });
+  return found.filter((part) => !frames.includes(part) || !hasInside(part, found));
+}
 
-/** Makes the mask of some parts, within a box. */
-function maskOf(labels, pictureWidth, parts, { top, left, bottom, right }) {
-  const [height, width] = [bottom - top, right - left];
-  const wanted = new Set(parts.map((part) => part.label));
-  const data = new Uint8Array(height * width);
-  for (let i = 0; i < data.length; i++) {
-    const at = (top + Math.floor(i / width)) * pictureWidth + left + (i % width);
-    data[i] = labels[at] && wanted.has(labels[at]);
+/** Tells whether a large part lies within a frame. */
+function hasInside(frame, parts) {
+  return parts.some(
+    (part) =>
+      part !== frame &&
+      longerSide(part) > INSIDE * longerSide(frame) &&
+      frame.top <= part.top &&
+      part.bottom <= frame.bottom &&
+      frame.left <= part.left &&
+      part.right <= frame.right,
+  );
+}
+
+/**
+ * Lists the four sides of a box: the indices of the pixels on a side are `first`, `first + along`,
+ * ..., `count` of them, and those of the next line inwards are greater by `inwards`; there are
+ * `depth` lines.
+ */
+function sidesOf({ height, width }) {
+  const [right, bottom] = [width - 1, (height - 1) * width];
+  return [
+    { first: 0, along: 1, count: width, inwards: width, depth: height },
+    { first: right, along: width, count: height, inwards: -1, depth: width },
+    { first: bottom, along: 1, count: width, inwards: -width, depth: height },
+    { first: 0, along: width, count: height, inwards: 1, depth: width },
+  ];
+}
+
+/** Removes the rows and columns at the sides of a frame that it lines. */
+function withoutFrame(mask) {
+  const data = mask.data.slice();
+  for (const { first, along, count, inwards, depth } of sidesOf(mask)) {
+    const pixels = (line) =>
+      Array.from({ length: count }, (_, i) => first + line * inwards + i * along);
+    const isLined = (line) => mean(pixels(line).map((at) => data[at])) > 0.6;
+    let open = 0;
+    while (open < depth && isLined(open)) open++;
+    for (let line = 0; line <= open % depth; line++) for (const at of pixels(line)) data[at] = 0;
   }
-  return { height, width, data };
+  return { ...mask, data };
 }
 
 /** Tells whether a part lines all four sides of its box and leaves the middle empty. */
-function isFrame({ height, width, data }) {
-  if (Math.min(height, width) < 8) return false;
-  const depth = Math.max(2, Math.floor(Math.min(height, width) / 10));
-  const sides = [new Set(), new Set(), new Set(), new Set()];
-  let area = 0;
-  data.forEach((inside, i) => {
-    if (!inside) return;
-    area++;
-    const [row, column] = [Math.floor(i / width), i % width];
-    if (row < depth) sides[0].add(column);
-    if (row >= height - depth) sides[1].add(column);
-    if (column < depth) sides[2].add(row);
-    if (column >= width - depth) sides[3].add(row);
+function isFrame(mask, area) {
+  const { height, width, data } = mask;
+  if (Math.min(height, width) < 8 || area >= 0.5 * data.length) return false;
+  const depth = Math.max(1, Math.floor(Math.min(height, width) / 12));
+  return sidesOf(mask).every(({ first, along, count, inwards }) => {
+    let lined = 0;
+    for (let i = 0; i < count; i++) {
+      let line = 0;
+      while (line < depth && !data[first + i * along + line * inwards]) line++;
+      if (line < depth) lined++;
+    }
+    return lined > 0.9 * count;
   });
-  const lined = sides.map((side, i) => side.size / (i < 2 ? width : height));
-  return Math.min(...lined) > 0.8 && area / data.length < 0.5;
 }
 
-/** Joins the parts of broken strokes to marks. */
-function groupParts({ labels, height, width }, chosen) {
-  for (const part of chosen) part.width = strokeWidth(maskOf(labels, width, [part], part));
-  let groups = [];
-  for (const part of chosen.toSorted((a, b) => b.area - a.area)) {
-    const near = groups.filter((group) => group.some((large) => belongs(part, large)));
-    groups = [...groups.filter((group) => !near.includes(group)), [part, ...near.flat()]];
+/** Joins the parts of broken strokes. */
+function groupParts(parts) {
+  let marks = parts.toSorted((a, b) => b.area - a.area);
+  let i = 0;
+  while (i < marks.length) {
+    const large = marks[i];
+    const mates = marks.slice(i + 1).filter((mark) => belongs(mark, large));
+    marks[i] = mates.reduce(joined, large);
+    marks = marks.filter((mark) => !mates.includes(mark));
+    i = mates.length ? 0 : i + 1;
   }
-  return groups.map((group) => {
-    const box = {
-      top: Math.min(...group.map(({ top }) => top)),
-      left: Math.min(...group.map(({ left }) => left)),
-      bottom: Math.max(...group.map(({ bottom }) => bottom)),
-      right: Math.max(...group.map(({ right }) => right)),
-    };
-    return {
-      ...box,
-      size: longerSide(box),
-      mask: maskOf(labels, width, group, { top: 0, left: 0, bottom: height, right: width }),
-      width: strokeWidth(maskOf(labels, width, group, box)),
-      atRim: group.some(({ atRim }) => atRim),
-    };
-  });
+  return marks;
 }
 
-/** Tells whether a part belongs to the same digit as a larger one. */
+/** Tells whether a mark is a part of the same digit as a larger one. */
 function belongs(small, large) {
   if (small.area < large.area / 25) return false;
   // A blot, wider than any stroke.
@@ -112,8 +180,40 @@ function belongs(small, large) {
   const down = Math.max(large.top, small.top) - Math.min(large.bottom, small.bottom);
   const across = Math.max(large.left, small.left) - Math.min(large.right, small.right);
   if (Math.max(down, across) > 0.2 * longerSide(large)) return false;
-  const narrow = Math.min(large.right - large.left, small.right - small.left);
+  // Digits stand beside each other and are about as high; the parts of one digit stand above each
+  // other, or one is much lower, or hardly any gap is between them.
+  const both = boxOfBoth(small, large);
+  const narrow = Math.min(small.right - small.left, large.right - large.left);
+  if (-across >= 0.5 * narrow) return true;
   const low = small.bottom - small.top < 0.5 * (large.bottom - large.top);
-  // Digits stand beside each other, the parts of one digit above each other.
-  return -across >= 0.5 * narrow || (low && across < large.width);
+  return (
+    both.right - both.left < 0.9 * (both.bottom - both.top) && (low || across < 0.6 * large.width)
+  );
+}
+
+function boxOfBoth(one, other) {
+  return {
+    top: Math.min(one.top, other.top),
+    left: Math.min(one.left, other.left),
+    bottom: Math.max(one.bottom, other.bottom),
+    right: Math.max(one.right, other.right),
+  };
+}
+
+/** Makes one mark of two. */
+function joined(one, other) {
+  const found = boxOfBoth(one, other);
+  const wide = found.right - found.left;
+  const height = found.bottom - found.top;
+  const mask = { height, width: wide, data: new Uint8Array(height * wide) };
+  for (const { top, left, mask: part } of [one, other]) {
+    part.data.forEach((inside, i) => {
+      if (!inside) return;
+      const row = Math.floor(i / part.width) + top - found.top;
+      mask.data[row * wide + (i % part.width) + left - found.left] = 1;
+    });
+  }
+  const area = one.area + other.area;
+  const width = (one.area * one.width + other.area * other.width) / area;
+  return { ...found, mask, area, width, atRim: one.atRim || other.atRim };
 }

@@ -8,7 +8,7 @@ const find = (name) => document.getElementById(name);
 const paper = find("paper");
 const logits = makeNetwork(JSON.parse(find("network").textContent));
 // For tests and the console: pixels(strokes) and toMnist(gray, height, width) give 784 pixels, 0
-// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels) whether a 7 may be a 1.
+// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels, logits) whether a 7 may be a 1.
 window.mnist = { pixels: (strokes) => strokesToMnist(strokes, PEN), toMnist, logits, mayBeOne };
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
@@ -27,8 +27,8 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
 });
 
 let strokes = [];
-// The picture that was given instead, or null: `shown`, a canvas; `pixels` and `box` of the digit
-// in it, or `refusal`, a sentence that says why there are none.
+// The picture that was given instead, or null: `shown`, a canvas; `pixels`, `box` and `warning` of
+// the digit in it, or `refusal`, a sentence that says why there are none.
 let given = null;
 let waiting = false;
 
@@ -39,21 +39,20 @@ function update() {
   requestAnimationFrame(() => {
     waiting = false;
     drawPaper();
-    const { pixels, refusal } = given ?? readDrawing();
+    const { pixels, refusal, warning } = given ?? readDrawing();
     drawSeen(pixels ?? new Uint8Array(SIDE * SIDE));
     document.body.classList.toggle("drawn", given !== null || strokes.length > 0);
     const shares = refusal ? null : softmax(logits(pixels));
-    answer(shares, refusal ?? describe(shares, pixels));
+    answer(shares, refusal ?? describe(shares, pixels, warning));
   });
 }
 
-/** Reads the strokes: `pixels`, and `refusal` if they are no digit. */
+/** Reads the strokes: `pixels`, and `warning`, or `refusal` if they are no digit. */
 function readDrawing() {
   if (!strokes.length) return { refusal: "It answers as you draw." };
-  const pixels = strokesToMnist(strokes, PEN);
-  return isTooSmall(strokes)
-    ? { pixels, refusal: "This is no digit yet. Draw it larger." }
-    : { pixels };
+  const read = readStrokes(strokes, PEN);
+  if (!isTooSmall(strokes)) return read;
+  return { ...read, refusal: "This is no digit yet. Draw it larger." };
 }
 
 /** Draws the strokes or the picture on the paper. */
@@ -128,12 +127,13 @@ function answer(shares, sentence) {
 }
 
 /** Says what the digit alone does not: how sure it is, and what else it may be. */
-function describe(shares, pixels) {
+function describe(shares, pixels, warning) {
+  if (warning) return warning;
   const first = largest(shares);
   const second = largest(shares.map((share, digit) => (digit === first ? 0 : share)));
   if (shares[first] < 0.6) return `Perhaps. It may be ${withArticle(second)}.`;
   if (shares[first] < 0.9) return `Probably, or else ${withArticle(second)}.`;
-  return first === 7 && mayBeOne(pixels) ? "Or a 1 with a long flag?" : "";
+  return mayBeOne(pixels, shares) ? "Or a 1 with a long flag?" : "";
 }
 
 const largest = (shares) => shares.indexOf(Math.max(...shares));

@@ -1,22 +1,48 @@
 
-// Turns a picture into an image like MNIST's, by the steps of mnist_flax/predict/images.py.
+// Turns a picture into images like MNIST's, by the steps of mnist_flax/predict/images.py.
+
+const MOSTLY_INK = 0.5;
+const FAINT = 0.06;
+const UNSURE = 1.8;
+const CUT = 0.1;
 
 /**
- * Finds the digit in a picture.
+ * Finds the digits in a picture.
  *
- * @param gray Float32Array(height * width), 0 (black) to 255.
- * @returns `pixels`, Uint8Array(784), 0 (background) to 255, and `box`, the digit's place: `top`,
- *   `left`, `bottom`, `right`; null if nothing stands out from the background.
+ * @param gray a picture, 0 (black) to 255.
+ * @returns one or two ways to read it, the likelier one first, or none if nothing stands out. Each
+ *   is an array of marks, the largest first: `pixels`, Uint8Array(784), 0 (background) to 255; the
+ *   box `top`, `left`, `bottom`, `right`; `warning`, what is unusual about its place and its ink,
+ *   or "".
  */
-function findDigit(gray, height, width) {
-  for (const ink of findInk({ height, width, data: gray })) {
-    const [mark] = findMarks(ink);
-    if (mark) return { pixels: placeDigit(ink.level, mark.mask, ink.floor), box: mark };
+function findDigits(gray) {
+  const found = [];
+  for (const each of findInk(gray)) {
+    const ink = withoutLines(each);
+    const marks = findMarks(ink);
+    if (marks.length) found.push({ ink, marks });
   }
-  return null;
+  if (found.length === 2 && isSheet(found[0].marks[0])) found.reverse();
+  return found.map(({ ink, marks }) =>
+    marks.map((mark) => ({ ...mark, pixels: placeMark(ink, mark), warning: oddity(ink, mark) })),
+  );
 }
 
-/** Turns a picture, as for `findDigit`, into 784 pixels; null if nothing stands out. */
+/** Tells what is unusual about a mark's place and ink; "" if nothing is. */
+function oddity({ level, floor, most }, mark) {
+  if (mark.area > MOSTLY_INK * level.data.length) return "Ink covers most of the picture.";
+  for (const [before, behind] of [
+    [mark.top, level.height - mark.bottom],
+    [mark.left, level.width - mark.right],
+  ]) {
+    if (Math.min(before, behind) === 0 && Math.max(before, behind) > CUT * longerSide(mark)) {
+      return "It is cut off at the rim.";
+    }
+  }
+  return most < Math.max(FAINT, UNSURE * floor) ? "It is very faint." : "";
+}
+
+/** Turns float grey levels into the 784 pixels of the largest digit; null if there is none. */
 function toMnist(gray, height, width) {
-  return findDigit(gray, height, width)?.pixels ?? null;
+  return findDigits({ height, width, data: gray })[0]?.[0].pixels ?? null;
 }

@@ -2,43 +2,40 @@
 // Scales a digit's ink and places it like the digits of MNIST, by the steps of
 // mnist_flax/predict/placing.py.
 
-/** Measures the mean width, in pixels, of the strokes in a mask. */
-function strokeWidth({ height, width, data }) {
-  const padded = { height: height + 2, width: width + 2, data: null };
-  padded.data = new Uint8Array(padded.height * padded.width);
-  data.forEach((inside, i) => {
-    padded.data[(Math.floor(i / width) + 1) * padded.width + (i % width) + 1] = inside;
-  });
-  const inside = distances(padded).filter((_, i) => padded.data[i]);
-  return 4 * (mean(inside) - 0.5);
-}
-
 /**
- * Makes an image like MNIST's of a digit.
+ * Makes an image like MNIST's of a mark.
  *
- * @param level the ink, a picture of 0 (paper) to 1.
- * @param mask the pixels of the digit's strokes.
- * @param floor the least ink that is no noise.
  * @returns Uint8Array(784), 0 (background) to 255.
  */
-function placeDigit({ height, width, data }, mask, floor) {
-  const inside = data.filter((_, i) => mask.data[i]);
+function placeMark({ level, floor }, mark) {
+  const thin = (THINNEST / FIT) * longerSide(mark);
+  const margin = Math.trunc(Math.max(mark.width, thin) / 2) + 2;
+  const [top, left] = [Math.max(0, mark.top - margin), Math.max(0, mark.left - margin)];
+  const height = Math.min(mark.bottom + margin, level.height) - top;
+  const width = Math.min(mark.right + margin, level.width) - left;
+  const part = picture(height, width, (i) => {
+    return level.data[(top + Math.floor(i / width)) * level.width + left + (i % width)];
+  });
+  const mask = { height, width, data: new Uint8Array(height * width) };
+  mark.mask.data.forEach((inside, i) => {
+    const row = mark.top - top + Math.floor(i / mark.mask.width);
+    mask.data[row * width + mark.left - left + (i % mark.mask.width)] = inside;
+  });
+  const inside = part.data.filter((_, i) => mask.data[i]);
   const half = median(inside);
   const full = percentile(
     inside.filter((value) => value >= half),
     60,
   );
-  const wide = strokeWidth(mask);
-  const outside = distances({ height, width, data: mask.data.map((value) => 1 - value) });
+  const outside = distances({ ...mask, data: mask.data.map((value) => 1 - value) });
   let ink = picture(height, width, (i) => {
-    const value = clip((data[i] - floor / 2) / (full - floor / 2), 0, 1);
-    return outside[i] > wide / 2 + 1 || value < 0.2 ? 0 : value;
+    const value = clip((part.data[i] - floor / 2) / (full - floor / 2), 0, 1);
+    // Keep the faded edge of a stroke, up to half the stroke's width.
+    return outside[i] > mark.width / 2 + 1 || value < 0.2 ? 0 : value;
   });
-  const box = boxOf(ink);
-  const thin = (THINNEST / FIT) * longerSide(box);
-  if (wide < thin) {
+  if (mark.width < thin) {
     // Scaled down, the strokes of a fine pen would nearly vanish: widen them.
-    ink = picture(height, width, (i) => clip((thin - wide) / 2 + 1 - outside[i], 0, 1));
+    ink = picture(height, width, (i) => clip((thin - mark.width) / 2 + 1 - outside[i], 0, 1));
   }
   return placeInk(ink);
 }

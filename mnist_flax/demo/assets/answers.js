@@ -1,0 +1,52 @@
+
+// Answers which digit a picture or a drawing shows, with a warning where that is doubtful, by the
+// steps of mnist_flax/predict/answers.py.
+
+// A mark that is at least this high beside the largest one is another digit.
+const ANOTHER = 0.5;
+// Drawings are searched for marks in a mask of as many pixels a side.
+const MASK_SIDE = 128;
+
+/**
+ * Reads a picture.
+ *
+ * @param gray a picture, 0 (black) to 255.
+ * @returns the largest mark, as of `findDigits`; null if nothing stands out.
+ */
+function readGray(gray) {
+  const readings = findDigits(gray);
+  if (!readings.length) return null;
+  // Of two ways to read it the first counts, unless only the second shows a plain digit.
+  const chosen = readings.find(([mark]) => !doubtOf(mark)) ?? readings[0];
+  return { ...chosen[0], warning: severalMarks(chosen) || doubtOf(chosen[0]) };
+}
+
+/**
+ * Reads a drawing.
+ *
+ * @param strokes arrays of points [x, y], each 0 to 1; at least one.
+ * @returns `pixels`, and `warning` or "".
+ */
+function readStrokes(strokes, pen) {
+  const pixels = strokesToMnist(strokes, pen);
+  const data = new Uint8Array(MASK_SIDE ** 2);
+  for (const stroke of strokes) {
+    const points = stroke.map((point) => point.map((value) => value * MASK_SIDE));
+    points.forEach((end, i) => {
+      mark(data, MASK_SIDE, points[Math.max(i - 1, 0)], end, (pen * MASK_SIDE) / 2);
+    });
+  }
+  const marks = groupParts(partsOf({ height: MASK_SIDE, width: MASK_SIDE, data }));
+  marks.sort((a, b) => longerSide(b) - longerSide(a));
+  return { pixels, warning: severalMarks(marks) || doubtOf({ pixels, warning: "" }) };
+}
+
+const doubtOf = ({ pixels, warning }) =>
+  warning || (isUnlikeADigit(pixels, logits(pixels)) ? "It looks like no digit." : "");
+
+/** Warns if there are several marks, the largest first, as high as digits. */
+function severalMarks(marks) {
+  const high = ({ top, bottom }) => bottom - top;
+  const count = marks.filter((each) => high(each) >= ANOTHER * high(marks[0])).length;
+  return count > 1 ? `There are ${count} marks; it reads the largest.` : "";
+}
