@@ -4,6 +4,7 @@ Each case is a process of its own. Its status, what it prints and what it leaves
 checked: no traceback, one line for an error, no folder that nobody wanted.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from helpers import forks
@@ -50,6 +51,13 @@ COMMANDS = {
     "demo": Case(["--workdir=RUN", "--export-dir=NEW", "--no-open"], "index.html"),
     "sweep": Case([*SMALL, "--seeds=1", "--workdir=NEW"], "sweep.jsonl"),
 }
+
+
+def by_turns(first: object, second: object) -> list[Any]:
+    """Lists each command with both values; by default with one of them, by turns."""
+    values = list(zip(COMMANDS, itertools.cycle([first, second]), strict=False))
+    others = list(zip(COMMANDS, itertools.cycle([second, first]), strict=False))
+    return [*values, *(pytest.param(*each, marks=pytest.mark.long) for each in others)]
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +132,7 @@ def assert_no_noise(result: subprocess.CompletedProcess[str]) -> None:
         assert line.startswith(("warning: ", "error: ", "Workdir: ")), result.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "closed"), by_turns("2>&-", "<&- >&- 2>&-"))
 def test_closed_streams(here: Path, command: str, closed: str) -> None:
     result = run(command, arguments(command, here), cwd=here, redirect=closed)
     assert result.returncode == 0, result.stderr
@@ -256,16 +263,7 @@ def open_to_all(folder: Path) -> None:
         path.chmod(0o777)
 
 
-@pytest.mark.parametrize(
-    ("command", "home"),
-    [
-        *zip(COMMANDS, [None, "/proc"] * 4, strict=False),
-        *(
-            pytest.param(command, home, marks=pytest.mark.long)
-            for command, home in zip(COMMANDS, ["/proc", None] * 4, strict=False)
-        ),
-    ],
-)
+@pytest.mark.parametrize(("command", "home"), by_turns(None, "/proc"))
 def test_no_home(here: Path, open_folder: Path, command: str, home: str | None) -> None:
     """A user whom the system does not know, as in a container; a home that is read-only."""
     folder = Path(shutil.copytree(here, open_folder / here.name / "here"))
