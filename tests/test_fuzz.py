@@ -1,7 +1,7 @@
 """Reads thousands of damaged files and values: correctly, or with a UserError of one line.
 
 `python -m pytest tests/test_fuzz.py -m long -rP` tries all of them, and prints how many of each
-kind were read and refused. By default it is one of 20.
+kind were read and refused. By default it is one of 10.
 Files are read in a process with limited memory, where allocating what a file claims fails.
 """
 
@@ -85,9 +85,9 @@ def worker() -> Iterator[Executor]:
         yield pool
 
 
-@pytest.fixture(params=[20, pytest.param(1, marks=pytest.mark.long)], ids=["few", "all"])
+@pytest.fixture(params=[10, pytest.param(1, marks=pytest.mark.long)], ids=["few", "all"])
 def count(request) -> Callable[..., None]:
-    """Runs a check on many inputs; by default on one of 20 of them."""
+    """Runs a check on many inputs; by default on one of 10 of them."""
     return lambda name, inputs, check, cases: run_cases(
         name, inputs, check, cases // request.param
     )
