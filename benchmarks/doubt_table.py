@@ -21,6 +21,7 @@ from scipy import ndimage
 from mnist_flax import input_pipeline
 from mnist_flax.cli import jax_setup
 from mnist_flax.predict import doubt
+from mnist_flax.predict import images as reader
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -191,9 +192,8 @@ def limit(
     scores = []
     for write, kind in [*sources, (glyphs.from_strokes, "plain")]:
         samples = list(own_digits.digits(kind, write, n, 1))
-        seen = [own_digits.read(sample.picture).image for sample in samples]
-        read = [(image, sample.digit) for image, sample in zip(seen, samples, strict=True)]
-        found = [(image, digit) for image, digit in read if image is not None]
+        read = [(reader.read_image(sample.picture), sample.digit) for sample in samples]
+        found = [(readings[0][0].image, digit) for readings, digit in read if readings]
         images, labels = (np.array(each) for each in zip(*found, strict=True))
         scores.append(doubt.unlikeness(images, table)[np.arange(len(labels)), labels])
     weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in scores])

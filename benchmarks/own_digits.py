@@ -25,7 +25,7 @@ from scipy.special import softmax
 
 from mnist_flax import input_pipeline
 from mnist_flax.cli import jax_setup
-from mnist_flax.predict import doubt, images
+from mnist_flax.predict import answers, images
 from mnist_flax.trained import loading
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -54,10 +54,14 @@ class Seen(NamedTuple):
     warning: str | None
 
 
-def read(picture: Image.Image) -> Seen:
-    """Reads a picture as `predict` reads a file."""
-    readings = images.read_image(picture)
-    return Seen(readings[0][0].image, readings[0][0].warning) if readings else Seen(None, None)
+def read(pictures: Sequence[Image.Image], network: Networks) -> list[Seen]:
+    """Reads pictures as `predict` reads files."""
+    readings = [images.read_image(picture) for picture in pictures]
+    found = iter(answers.answer([each for each in readings if each], in_batches(network)))
+    singles = [answers.single(next(found)) if each else None for each in readings]
+    return [
+        Seen(each.digit.image, each.warning) if each else Seen(None, None) for each in singles
+    ]
 
 
 def read_plainly(picture: Image.Image) -> Seen:
@@ -154,17 +158,13 @@ class Row(NamedTuple):
 def measure(kind: str, samples: Sequence[Sample], network: Networks) -> tuple[Row, list[Seen]]:
     """Measures one kind."""
     labels = np.array([sample.digit for sample in samples])
-    seen = [read(sample.picture) for sample in samples]
+    seen = read([sample.picture for sample in samples], network)
     plainly = [read_plainly(sample.picture) for sample in samples]
     found = np.array([each.image is not None for each in seen])
-    answers = answer(network, seen)
+    shares = answer(network, seen)
     warned = np.array([each.warning is not None for each in seen])
-    if found.any():
-        stack = np.array([each.image for each in seen if each.image is not None])
-        unlike = doubt.warnings_for(stack, answers[found].argmax(1))
-        warned[found] |= [warning is not None for warning in unlike]
-    right = answers.argmax(1) == labels
-    sure = found & ~right & (answers.max(1) >= 0.9)
+    right = shares.argmax(1) == labels
+    sure = found & ~right & (shares.max(1) >= 0.9)
     baseline = answer(network, plainly).argmax(1) == labels
     graded = bool((labels >= 0).all())
     row = Row(
@@ -185,12 +185,20 @@ def answer(network: Networks, seen: Sequence[Seen]) -> np.ndarray:
     probabilities = np.full((len(seen), 10), -1.0)
     found = {i: each.image for i, each in enumerate(seen) if each.image is not None}
     if found:
-        # Always a multiple of 500, so that one compiled program does for all.
-        stack = np.zeros((-(-len(found) // 500) * 500, 28, 28), np.uint8)
-        stack[: len(found)] = list(found.values())
-        logits = network(stack)[: len(found)]
+        logits = in_batches(network)(np.stack([*found.values()]))
         probabilities[list(found)] = softmax(logits.astype(np.float64), axis=1)
     return probabilities
+
+
+def in_batches(network: Networks) -> Networks:
+    """Gives a network multiples of 500 images, so that one compiled program does for all."""
+
+    def logits(batch: np.ndarray) -> np.ndarray:
+        stack = np.zeros((-(-len(batch) // 500) * 500, 28, 28), np.uint8)
+        stack[: len(batch)] = batch
+        return network(stack)[: len(batch)]
+
+    return logits
 
 
 def contact_sheet(
@@ -198,11 +206,11 @@ def contact_sheet(
 ) -> Image.Image:
     """Shows pictures, what the network sees of them, and its answers; wrong ones in red."""
     cell, columns = 112, 10
-    answers = answer(network, seen)
+    probabilities = answer(network, seen)
     height = -(-len(samples) // columns) * (cell + 44)
     sheet = Image.new("RGB", (columns * cell, height), "#dddddd")
     pen = ImageDraw.Draw(sheet)
-    for i, (sample, each, shares) in enumerate(zip(samples, seen, answers, strict=True)):
+    for i, (sample, each, shares) in enumerate(zip(samples, seen, probabilities, strict=True)):
         x, y = i % columns * cell, i // columns * (cell + 44)
         picture = sample.picture
         if picture.mode.startswith("I"):
