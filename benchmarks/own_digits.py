@@ -25,7 +25,7 @@ from scipy.special import softmax
 
 from mnist_flax import input_pipeline
 from mnist_flax.cli import jax_setup
-from mnist_flax.predict import images
+from mnist_flax.predict import doubt, images
 from mnist_flax.trained import loading
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -157,8 +157,12 @@ def measure(kind: str, samples: Sequence[Sample], network: Networks) -> tuple[Ro
     seen = [read(sample.picture) for sample in samples]
     plainly = [read_plainly(sample.picture) for sample in samples]
     found = np.array([each.image is not None for each in seen])
-    warned = np.array([each.warning is not None for each in seen])
     answers = answer(network, seen)
+    warned = np.array([each.warning is not None for each in seen])
+    if found.any():
+        stack = np.array([each.image for each in seen if each.image is not None])
+        unlike = doubt.warnings_for(stack, answers[found].argmax(1))
+        warned[found] |= [warning is not None for warning in unlike]
     right = answers.argmax(1) == labels
     sure = found & ~right & (answers.max(1) >= 0.9)
     baseline = answer(network, plainly).argmax(1) == labels

@@ -53,11 +53,11 @@ def answer(
         return []
     images = np.stack([mark.image for mark in marks])
     logits = np.asarray(network(images), np.float64)
-    doubts = doubt.unlike_a_digit(images, logits)
+    doubts = doubt.warnings_for(images, logits.argmax(1))
     probabilities = softmax(logits, axis=1)
     judged = iter(
-        Answer(mark, shares, mark.warning or (doubt.WARNING if doubtful else None))
-        for mark, shares, doubtful in zip(marks, probabilities, doubts, strict=True)
+        Answer(mark, shares, mark.warning or unlike)
+        for mark, shares, unlike in zip(marks, probabilities, doubts, strict=True)
     )
     chosen = []
     for readings in pictures:

@@ -34,7 +34,12 @@ def from_fonts(paths: Sequence[Path]) -> Writer:
     """Writes texts in one of these fonts."""
 
     def write(rng: np.random.Generator, text: str) -> np.ndarray:
-        return typeset(text, paths[rng.integers(len(paths))])
+        first = rng.integers(len(paths))
+        # Some fonts have no ink for some marks.
+        for path in [*paths[first:], *paths[:first]]:
+            if ImageFont.truetype(str(path), 40).getmask(text).getbbox():
+                return typeset(text, path)
+        raise ValueError(f"no font has {text}")
 
     return write
 
@@ -100,15 +105,27 @@ def scaled(glyph: np.ndarray, side: float) -> np.ndarray:
 
 
 def row(glyphs: Sequence[np.ndarray], gap: int) -> np.ndarray:
-    """Sets glyphs side by side, on one line; with a negative gap they overlap."""
+    """Sets glyphs side by side on one line, `gap` pixels apart; 0: they touch."""
     height = max(glyph.shape[0] for glyph in glyphs)
-    width = sum(glyph.shape[1] + gap for glyph in glyphs) - gap
-    line, left = np.zeros((height, width), np.float32), 0
+    line = np.zeros((height, 0), np.float32)
     for glyph in glyphs:
-        part = line[height - glyph.shape[0] :, left : left + glyph.shape[1]]
-        np.maximum(part, glyph, out=part)
-        left += glyph.shape[1] + gap
+        high = np.pad(glyph, ((height - glyph.shape[0], 0), (0, 0)))
+        left = line.shape[1] + gap
+        if not gap:
+            left = _touching(line, high)
+        wide = max(line.shape[1], left + high.shape[1])
+        both = [np.zeros((height, wide), np.float32) for _ in range(2)]
+        both[0][:, : line.shape[1]] = line
+        both[1][:, left : left + high.shape[1]] = high
+        line = np.maximum(*both)
     return tight(line)
+
+
+def _touching(line: np.ndarray, glyph: np.ndarray) -> int:
+    """Finds the column at which a glyph has to stand to overlap a line by a few pixels."""
+    ends = np.where(line > 0.5, np.arange(line.shape[1]), -1000).max(1, initial=-1000)
+    starts = np.where(glyph > 0.5, np.arange(glyph.shape[1]), 1000).min(1)
+    return max(0, int((ends - starts).max()) - 5)
 
 
 def hairline(glyph: np.ndarray, width: float) -> np.ndarray:

@@ -61,7 +61,7 @@ def written(rng: Rng, glyph: np.ndarray) -> Image.Image:
 
 
 def several(rng: Rng, write: Writer, count: int, gap: tuple[float, float]) -> Image.Image:
-    """Several digits in a row; the gap is a share of their height."""
+    """Several digits in a row; the gap is a share of their height, 0: they touch."""
     hand = rng.integers(2**32)  # The same hand for all.
     texts = [str(rng.integers(10)) for _ in range(count)]
     row = [write(np.random.default_rng(hand), text) for text in texts]
@@ -172,7 +172,7 @@ def _pen(strokes: list[np.ndarray], width: int) -> np.ndarray:
 OTHERS: dict[str, Other] = {
     "two digits": partial(several, count=2, gap=(0.08, 0.4)),
     "four digits": partial(several, count=4, gap=(0.05, 0.3)),
-    "two digits, touching": partial(several, count=2, gap=(-0.12, -0.03)),
+    "two digits, touching": partial(several, count=2, gap=(0, 0)),
     "letter": letter,
     "word": word,
     "mark": mark,
