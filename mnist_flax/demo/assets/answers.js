@@ -41,8 +41,12 @@ function readStrokes(strokes, pen) {
   return { pixels, warning: severalMarks(marks) || doubtOf({ pixels, warning: "" }) };
 }
 
-const doubtOf = ({ pixels, warning }) =>
-  warning || (isUnlikeADigit(pixels, logits(pixels)) ? "It looks like no digit." : "");
+/** Warns of a mark, for its place and ink or because it is unlike the digit of the answer. */
+function doubtOf({ pixels, warning }) {
+  if (warning) return warning;
+  const digit = largest(logits(pixels));
+  return isUnlike(pixels, digit) ? `It does not look like ${withArticle(digit)}.` : "";
+}
 
 /** Warns if there are several marks, the largest first, as high as digits. */
 function severalMarks(marks) {
