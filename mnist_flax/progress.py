@@ -36,7 +36,10 @@ def is_live(stream: TextIO) -> bool:
     """
     if _is_off() or os.environ.get("TERM") == "dumb":
         return False
-    return _is_notebook(stream) or stream.isatty()
+    try:
+        return _is_notebook(stream) or stream.isatty()
+    except (AttributeError, ValueError):  # There is none, or it is closed.
+        return False
 
 
 @contextlib.contextmanager
@@ -276,12 +279,14 @@ def _line(text: Callable[[int], str], log: str = "") -> Iterator[None]:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Writes to a stream, which may be closed or full: then to nowhere."""
+    """Writes to a stream; to nowhere if it is full, closed or None."""
     try:
         stream.write(text)
         stream.flush()
     except (OSError, ValueError):
         errors.discard(stream)
+    except AttributeError:
+        pass
 
 
 def _stream() -> TextIO:

@@ -1,8 +1,4 @@
-"""Augmentations: equal to the byte to those of torchvision and Pillow.
-
-python -m pytest tests/test_augment.py                  # all
-python -m pytest tests/test_augment.py -m 'not slow'    # without the exhaustive ones
-"""
+"""Augmentations: equal to the byte to those of torchvision and Pillow."""
 
 import gzip
 from pathlib import Path

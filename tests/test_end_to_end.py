@@ -114,7 +114,7 @@ def test_ctrl_c_keeps_the_epochs_done(data_dir, tmp_path):
         # Each line is printed once the epoch is on record; the next epoch is under way.
         next(line for line in p.stdout if line.startswith("Epoch 2"))
         p.send_signal(signal.SIGINT)
-        _, stderr = p.communicate(timeout=60)
+        _, stderr = p.communicate(timeout=300)
     assert p.returncode == 130
     epochs = [json.loads(x)["epoch"] for x in (tmp_path / "metrics.jsonl").open()]
     assert epochs[:2] == [1, 2]

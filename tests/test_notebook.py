@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import venv
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -152,6 +153,14 @@ def test_where_the_package_comes_from(installed, tmp_path) -> None:
     ]
 
 
+def test_a_folder_of_a_clone_is_not_the_package(installed, monkeypatch, tmp_path) -> None:
+    (tmp_path / "mnist_flax.zip").touch()
+    clone = ModuleSpec("mnist_flax", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: clone)
+    run_cell(INSTALL)
+    assert installed == [f"mnist_flax[export] @ file://{tmp_path}/mnist_flax.zip"]
+
+
 def test_what_was_in_use_and_is_replaced(installed, monkeypatch, tmp_path) -> None:
     (tmp_path / "mnist_flax.zip").touch()
     run_cell(INSTALL)
@@ -231,7 +240,9 @@ def test_the_install_cell_in_a_new_environment(tmp_path) -> None:
     for wheel in folder.glob("*.whl"):
         wheel.unlink()
     run("git", "archive", "-o", str(folder / "mnist_flax.zip"), "HEAD", cwd=ROOT)
-    assert run(python, *cell).splitlines() == versions
+    # This one is not the newest, and new enough.
+    run(python, "-m", "pip", "install", "-q", "jax==0.10.1", "jaxlib==0.10.1")
+    assert run(python, *cell, "in use").splitlines() == ["jax 0.10.1", *versions[1:]]
     assert run(python, "-c", CHECK) == "Training on cpu\n"
 
 

@@ -50,7 +50,8 @@ def test_the_products_of_a_step(platform: str, precision: str | None) -> None:
 
 def test_a_precision_changes_nothing_on_a_cpu() -> None:
     """So that a run here is the same, bit for bit, whatever JAX_DEFAULT_MATMUL_PRECISION is."""
-    x = jax.random.normal(jax.random.key(0), (64, 300))
+    cpu = jax.devices("cpu")[0]
+    x = jax.device_put(jax.random.normal(jax.random.key(0), (64, 300)), cpu)
     product = jax.jit(lambda x: x @ x.T)
     exact = product(x)
     for precision in ("bfloat16", "tensorfloat32", "highest"):

@@ -2,9 +2,12 @@
 
 import io
 import os
+import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -245,6 +248,21 @@ def test_a_stream_that_is_gone_stops_nothing(live: bool, monkeypatch) -> None:
     with progress.shown("Counting"):
         while not tried:
             time.sleep(0.001)
+
+
+@pytest.mark.parametrize("redirect", ["2>/dev/full", "2>&-", ">/dev/null 2>/dev/full"])
+def test_a_stream_of_a_shell_that_is_gone_stops_nothing(redirect: str) -> None:
+    source = str(Path(progress.__file__).parents[1])
+    command = shlex.join([sys.executable, "-c", PROGRAM])
+    result = subprocess.run(
+        ["sh", "-c", f"{command} {redirect}"],
+        env={**os.environ, "PYTHONPATH": source},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert result.stdout == ("" if "null" in redirect else "one\ntwo\n")
 
 
 @pytest.mark.parametrize("columns", ["", "0", "wide"])

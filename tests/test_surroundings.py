@@ -4,6 +4,7 @@ Each case is a process of its own. Its status, what it prints and what it leaves
 checked: no traceback, one line for an error, no folder that nobody wanted.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from helpers import forks
@@ -52,6 +53,13 @@ COMMANDS = {
 }
 
 
+def by_turns(first: object, second: object) -> list[Any]:
+    """Lists each command with both values; by default with one of them, by turns."""
+    values = list(zip(COMMANDS, itertools.cycle([first, second]), strict=False))
+    others = list(zip(COMMANDS, itertools.cycle([second, first]), strict=False))
+    return [*values, *(pytest.param(*each, marks=pytest.mark.long) for each in others)]
+
+
 @pytest.fixture(scope="module")
 def original(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run. Not to be changed."""
@@ -83,10 +91,12 @@ def run(
     """Runs a command by way of a shell, which redirects its streams."""
     changed = {**os.environ, **environment}
     env = {name: value for name, value in changed.items() if value is not None}
+    # Another user may not ask for a fork.
+    python = [sys.executable] if before else forks.python()
     return subprocess.run(
         [
             *("sh", "-c", f'exec "$@" {redirect}', "sh", *before),
-            *(*forks.python(), "-m", f"mnist_flax.{command}", *argv),
+            *(*python, "-m", f"mnist_flax.{command}", *argv),
         ],
         cwd=cwd,
         env=env,
@@ -122,8 +132,7 @@ def assert_no_noise(result: subprocess.CompletedProcess[str]) -> None:
         assert line.startswith(("warning: ", "error: ", "Workdir: ")), result.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "closed"), by_turns("2>&-", "<&- >&- 2>&-"))
 def test_closed_streams(here: Path, command: str, closed: str) -> None:
     result = run(command, arguments(command, here), cwd=here, redirect=closed)
     assert result.returncode == 0, result.stderr
@@ -254,16 +263,7 @@ def open_to_all(folder: Path) -> None:
         path.chmod(0o777)
 
 
-@pytest.mark.parametrize(
-    ("command", "home"),
-    [
-        *zip(COMMANDS, [None, "/proc"] * 4, strict=False),
-        *(
-            pytest.param(command, home, marks=pytest.mark.long)
-            for command, home in zip(COMMANDS, ["/proc", None] * 4, strict=False)
-        ),
-    ],
-)
+@pytest.mark.parametrize(("command", "home"), by_turns(None, "/proc"))
 def test_no_home(here: Path, open_folder: Path, command: str, home: str | None) -> None:
     """A user whom the system does not know, as in a container; a home that is read-only."""
     folder = Path(shutil.copytree(here, open_folder / here.name / "here"))

@@ -37,9 +37,9 @@ def run(
 
     Returns:
       The exit status: 0 if the command finished, 2 for bad input, 130 for Ctrl-C, 1 for a run
-      that failed by itself, a device with too little memory, a disk that is full or fails, or
-      a reader of the output that is gone (`| head`). Any other exception is an error of the
-      program and passes through, with its traceback.
+      that failed by itself, too little memory, a disk that is full or fails, or a reader of the
+      output that is gone (`| head`). Any other exception is an error of the program and passes
+      through, with its traceback.
     """
     try:
         args = arguments.parse(argv, doc, add_flags)
@@ -56,6 +56,8 @@ def run(
     except BrokenPipeError:
         discard(sys.stdout)
         return 1
+    except MemoryError:
+        return _fail(1, "error: this machine has too little memory; end what else uses it")
     except RuntimeError as error:
         # To name JAX's own type, JAX would have to be imported for every wrong command line.
         _, found, reason = str(error).partition(_NO_MEMORY)

@@ -71,7 +71,7 @@ def draw_mistakes(
     Returns:
       A PNG, 1080 pixels wide.
     """
-    columns, side, gap, caption, title = 6, 76, 12, 34, 40
+    columns, side, gap, caption, title = 5, 93, 12, 38, 40
     shown = mistakes[:most]
     height = title + -(-len(shown) // columns) * (side + caption) + gap
     figure, axes = canvas(height, theme)
@@ -84,9 +84,9 @@ def draw_mistakes(
         left, top = gap + column * (side + gap), title + row * (side + caption)
         put_image(axes, mistake.image, left, top, side)
         answer = f"{mistake.label} → {mistake.prediction}"
-        line = top + side + 11
-        put_text(axes, left, line, answer, theme.text, 8.5, weight="bold")
+        line = top + side + 13
+        put_text(axes, left, line, answer, theme.text, 10, weight="bold")
         # Never 100.0 %: no answer is certain.
         probability = f"{min(mistake.probability, 0.999):.1%}"
-        put_text(axes, left + side, line, probability, theme.faint_text, 7.5, "right")
+        put_text(axes, left + side, line, probability, theme.faint_text, 9, "right")
     return finish(figure, axes, height)

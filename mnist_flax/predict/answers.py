@@ -54,16 +54,16 @@ def answer(
     images = np.stack([mark.image for mark in marks])
     logits = np.asarray(network(images), np.float64)
     doubts = doubt.warnings_for(images, logits.argmax(1))
-    probabilities = softmax(logits, axis=1)
     judged = iter(
-        Answer(mark, shares, mark.warning or unlike)
-        for mark, shares, unlike in zip(marks, probabilities, doubts, strict=True)
+        (Answer(mark, shares, mark.warning or unlike), unlike)
+        for mark, shares, unlike in zip(marks, softmax(logits, axis=1), doubts, strict=True)
     )
     chosen = []
     for readings in pictures:
         ways = [[next(judged) for _ in reading] for reading in readings]
-        plain = [way for way in ways if way[0].warning is None]
-        chosen.append((plain or ways)[0])
+        # A digit that is cut off or faint is no reason to read the paper between its strokes.
+        alike = [way for way in ways if way[0][1] is None]
+        chosen.append([each for each, _ in (alike or ways)[0]])
     return chosen
 
 

@@ -45,13 +45,22 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
     gray = _smooth(gray * (255 / max(float(np.percentile(gray, 99.9)), 1)))
     window = max(5, int(_WINDOW * max(gray.shape)) | 1)
     grays = (gray, 255 - gray)
-    # At the rim the window is cut: frames and tables narrower than half of it vanish.
-    papers = [ndimage.grey_closing(each, (window, window), mode="nearest") for each in grays]
     # The right one removes all strokes, the other one fills their holes and keeps the strokes:
-    # what it takes for paper has more edges.
-    order = np.argsort([_edges(paper) for paper in papers], kind="stable")
-    inks = [_ink(grays[i], papers[i]) for i in order]
+    # what it takes for paper has more edges. Where the window is cut at the rim, frames and the
+    # edges of tables vanish from the right one, too.
+    edges = [
+        _edges(ndimage.grey_closing(each, (window, window), mode="nearest")) for each in grays
+    ]
+    inks = [_ink(grays[i], _paper(grays[i], window)) for i in np.argsort(edges, kind="stable")]
     return [ink for ink in inks if ink.most > 1.3 * ink.floor]
+
+
+def _paper(gray: np.ndarray, window: int) -> np.ndarray:
+    """Fills what is dark and narrower than a window; the rim goes on outside the picture."""
+    half = window // 2
+    filled = ndimage.grey_closing(np.pad(gray, half, mode="edge"), (window, window))
+    paper: np.ndarray = filled[half:-half, half:-half]
+    return paper
 
 
 def _ink(gray: np.ndarray, paper: np.ndarray) -> Ink:

@@ -21,7 +21,7 @@ from mnist_flax.predict.decoding import Picture
 from mnist_flax.predict.strokes import Mark
 
 # Ink that covers more of a picture than this is more than a digit.
-_MOSTLY_INK = 0.5
+_MOSTLY_INK = 0.65
 # Ink with less contrast than this, or than this many times the noise, is too faint to be sure.
 _FAINT, _UNSURE = 0.06, 1.8
 # A mark that is at the rim on one side, and this far from the other, was cut off there.

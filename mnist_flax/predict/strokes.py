@@ -17,6 +17,8 @@ _LEVELS = 12
 _THICK = 0.15
 # Parts with less area than this share of the largest one are specks.
 _SPECK = 1 / 200
+# What covers more of the rim than this is a frame, or the edge of a table or a scanner.
+_ALONG = 0.25
 # What is larger than this share of a frame may be the digit inside it.
 _INSIDE = 0.3
 Box = tuple[slice, slice]
@@ -29,13 +31,13 @@ class Mark(NamedTuple):
       box: the rows and the columns of the picture that it covers.
       mask: bool[h,w], its pixels within the box.
       width: the mean width of its strokes, in pixels.
-      at_rim: whether it touches the rim of the picture.
+      rim: the share of the picture's rim that it covers, 0 to 1.
     """
 
     box: Box
     mask: np.ndarray
     width: float
-    at_rim: bool
+    rim: float
 
     @property
     def height(self) -> int:
@@ -46,6 +48,11 @@ class Mark(NamedTuple):
     def size(self) -> int:
         """The longer side of its box, in pixels."""
         return max(self.mask.shape)
+
+    @property
+    def extent(self) -> float:
+        """Its size, less if it is narrow: a sliver at the edge of a sheet counts for little."""
+        return float(self.size**0.75 * min(self.mask.shape) ** 0.25)
 
     @property
     def area(self) -> int:
@@ -60,17 +67,20 @@ def find_marks(ink: Ink) -> list[Mark]:
       The marks that are at least a third as large as the largest one; that one first.
     """
     best: list[Mark] = []
-    levels = ink.floor + np.linspace(0, 0.8, _LEVELS) * (ink.most - ink.floor)
+    # Below a share of the ink are the traces of a JPEG's compression.
+    levels = np.linspace(max(ink.floor, 0.12 * ink.most), 0.8 * ink.most, _LEVELS)
     for level in levels:
-        inner = [part for part in _parts(ink.level > level) if not part.at_rim]
+        inner = [part for part in _parts(ink.level > level) if not part.rim]
         if inner and _largest(inner) > 1.02 * _largest(best):
             best = inner
     # A digit that is cut tight touches the rim; what does not touch it is a speck.
     middle = _parts(ink.level > ink.floor + 0.4 * (ink.most - ink.floor))
-    if _largest(best) < 0.35 * _largest([part for part in middle if part.at_rim]):
-        best = middle
-    marks = sorted(_group(best), key=lambda mark: -mark.size)
-    return [mark for mark in marks if 3 * mark.size >= marks[0].size]
+    cut = [part for part in middle if part.rim <= _ALONG]
+    if _largest(best) < 0.35 * _largest(cut):
+        best = cut
+    best = best or middle
+    marks = sorted(_group(best), key=lambda mark: -mark.extent)
+    return [mark for mark in marks if 3 * mark.extent >= marks[0].extent]
 
 
 def _stroke_width(mask: np.ndarray) -> float:
@@ -95,23 +105,23 @@ def is_sheet(mark: Mark) -> bool:
     return bool(filled.sum() > 0.9 * least and filled.sum() > 1.02 * mark.area)
 
 
-def _largest(marks: list[Mark]) -> int:
-    """Returns the size of the largest mark; 0 if there is none."""
-    return max((mark.size for mark in marks), default=0)
+def _largest(marks: list[Mark]) -> float:
+    """Returns the extent of the largest mark; 0 if there is none."""
+    return max((mark.extent for mark in marks), default=0.0)
 
 
 def _parts(mask: np.ndarray) -> list[Mark]:
     """Finds the connected parts of a mask, without specks and frames."""
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    at_rim = np.zeros(count + 1, bool)
-    at_rim[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    shares = np.bincount(rim, minlength=count + 1)[1:] / len(rim)
     boxes = ndimage.find_objects(labels)
     parts: list[Mark] = []
     frames: list[Mark] = []
     for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
         part = labels[boxes[i]] == i + 1
-        mark = Mark(boxes[i], part, _stroke_width(part), bool(at_rim[i + 1]))
+        mark = Mark(boxes[i], part, _stroke_width(part), float(shares[i]))
         if _is_frame(part):
             # A printed box, and what touches it from within; or else a square 0.
             corner = boxes[i][0].start, boxes[i][1].start
@@ -147,7 +157,7 @@ def _moved(mark: Mark, corner: tuple[int, int]) -> Mark:
         slice(side.start + start, side.stop + start)
         for side, start in zip(mark.box, corner, strict=True)
     )
-    return Mark((rows, columns), mark.mask, mark.width, at_rim=False)
+    return Mark((rows, columns), mark.mask, mark.width, rim=0.0)
 
 
 def _without_frame(part: np.ndarray) -> np.ndarray:
@@ -223,4 +233,4 @@ def _join(one: Mark, other: Mark) -> Mark:
         )
         mask[within] |= mark.mask
     width = (one.area * one.width + other.area * other.width) / (one.area + other.area)
-    return Mark((box[0], box[1]), mask, width, one.at_rim or other.at_rim)
+    return Mark((box[0], box[1]), mask, width, one.rim + other.rim)

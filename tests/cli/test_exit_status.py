@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 import jax
+import numpy as np
 import pytest
 
 from mnist_flax.cli import exit_status
@@ -91,6 +92,15 @@ def test_a_device_with_too_little_memory(capsys: pytest.CaptureFixture[str]) -> 
         assert line.startswith(f"error: the device has too little memory ({words}")
         assert "lower config.batch_size" in line
         assert len(line) < 400
+
+
+def test_a_machine_with_too_little_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        np.zeros(1 << 50)
+
+    assert run(command) == 1
+    words = "error: this machine has too little memory; end what else uses it\n"
+    assert capsys.readouterr() == ("", words)
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,7 @@ def test_two_processes_prepare_at_once(tmp_path, digest):
     wait_for(tmp_path / "waiting")
     (tmp_path / "go").touch()
     for process in (first, second):
-        assert process.communicate(timeout=100) == (digest + "\n", "")
+        assert process.communicate(timeout=300) == (digest + "\n", "")
     assert_only_prepared_data(tmp_path)
 
 
@@ -397,7 +397,7 @@ def test_killed_preparation_is_done_again(tmp_path, digest):
     first.kill()
     first.communicate()
     assert len(list((tmp_path / "data" / "mnist_idx").glob("incomplete.*"))) == 1
-    assert start(LOAD, tmp_path).communicate(timeout=100) == (digest + "\n", "")
+    assert start(LOAD, tmp_path).communicate(timeout=300) == (digest + "\n", "")
     assert_only_prepared_data(tmp_path)
 
 
@@ -408,5 +408,5 @@ def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path, digest):
     wait_for(tmp_path / "waiting")
     first.kill()
     first.communicate()
-    assert second.communicate(timeout=100) == (digest + "\n", "")
+    assert second.communicate(timeout=300) == (digest + "\n", "")
     assert_only_prepared_data(tmp_path)

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import warnings
 from typing import NamedTuple
 
 # Variables that are read when a command needs them; others, when a library is imported. The
@@ -108,7 +109,7 @@ def serve(path: str) -> Request:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if not os.fork():
+        if not _fork():
             listener.close()
             return _attend(connection)
         connection.close()
@@ -126,6 +127,13 @@ def _import_all() -> None:
     assert "onnxruntime" not in sys.modules
 
 
+def _fork() -> int:
+    with warnings.catch_warnings():
+        # OpenBLAS has threads, which Python 3.12 and later warn of, and is made for forks.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def _attend(connection: socket.socket) -> Request:
     """Forks for one request, and stays until the fork has ended.
 
@@ -139,7 +147,7 @@ def _attend(connection: socket.socket) -> Request:
     if not begin:  # It does not want a fork.
         os._exit(0)
     request = Request(*json.loads(answers.readline()))
-    fork = os.fork()
+    fork = _fork()
     if not fork:
         connection.close()
         answers.close()

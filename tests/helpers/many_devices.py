@@ -1,7 +1,8 @@
 """Ten training steps in float64 on one device and on several, and how they differ; as JSON.
 
 Run by parallel/test_sharding.py with eight devices, of which a test's own process has one; with
-the platform whose forms of the operations are to be used, and the numbers of devices.
+the platform whose forms of the operations are to be used, the network, and the numbers of
+devices.
 """
 
 import json
@@ -21,17 +22,18 @@ from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 
 
-def main(platform: str, *counts: str) -> None:
+def main(platform: str, architecture: str, *counts: str) -> None:
     with backend_forms.of(platform):
-        json.dump(compare([int(count) for count in counts]), sys.stdout)
+        json.dump(compare(architecture, [int(count) for count in counts]), sys.stdout)
 
 
-def compare(counts: list[int]) -> dict[int, dict[str, float]]:
+def compare(architecture: str, counts: list[int]) -> dict[int, dict[str, float]]:
     jax.config.update("jax_enable_x64", True)
     config = config_lib.load(config_lib.default_path())
+    config.model.architecture = architecture
     optimizer = create_optimizer(config, create_learning_rate_fn(config, 10))
     # Of the type of its images, unlike the one of the config.
-    model = models.ConvNet(config.model.dropout_rate)
+    model = models.ConvNet(config.model.dropout_rate, architecture=architecture)
     wide = partial(jax.tree.map, lambda x: np.asarray(x, np.float64 if x.ndim else x.dtype))
     begin = wide(steps.create_train_state(jax.random.key(0), config))
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from helpers.drawings import printed
 
 
 def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
-    """A picture as a file of the format 'PNG', 'JPEG' or 'BMP'."""
+    """A picture as a file of a format as Pillow names it, such as 'PNG'."""
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
@@ -34,9 +34,28 @@ def image_files(form: str) -> list[bytes]:
             encoded(colour, form, progressive=True),
             encoded(three.convert("CMYK"), form),
         ]
+    if form == "WEBP":
+        return [
+            encoded(colour, form, exif=exif),
+            encoded(three.convert("RGBA"), form, lossless=True),
+            encoded(three, form, save_all=True, append_images=[colour]),
+        ]
+    if form == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        return [encoded(colour, form), encoded(three, form, exif=exif)]
     modes = [three.convert(mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
     deep = Image.fromarray(np.asarray(three).astype(np.uint16) * 257)
     whole = [encoded(image, form) for image in [*modes, deep]]
+    if form == "TIFF":
+        floats = Image.fromarray(np.asarray(three, np.float32))
+        return [
+            *whole,
+            encoded(floats, form),
+            encoded(colour, form, exif=exif, compression="tiff_lzw"),
+            encoded(three, form, compression="tiff_adobe_deflate"),
+        ]
     return [
         *whole,
         encoded(three, form, exif=exif),

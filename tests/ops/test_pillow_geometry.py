@@ -1,7 +1,7 @@
 """Every angle and scale that the default config can draw, against Pillow in float64.
 
-python -m pytest tests/test_pillow_geometry.py                  # 11 million of them
-python -m pytest tests/test_pillow_geometry.py -m 'not slow'    # one in 101
+python -m pytest tests/ops/test_pillow_geometry.py            # one in 101
+python -m pytest tests/ops/test_pillow_geometry.py -m long    # 11 million of them
 """
 
 import jax
@@ -22,7 +22,7 @@ def pillow_rotation(degrees: np.ndarray) -> np.ndarray:
     return np.floor(np.stack(exact) * 65536 + 0.5).astype(np.int64)
 
 
-@pytest.mark.parametrize("stride", [101, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [101, pytest.param(1, marks=pytest.mark.long)])
 def test_rotation_of_every_angle_that_can_be_drawn(stride: int) -> None:
     """A uniform draw is k / 2^23, scaled: with one rounding or two, as the compiler likes."""
     unit = np.arange(0, 2**23, stride, dtype=np.float32) / np.float32(2**23)
@@ -34,7 +34,7 @@ def test_rotation_of_every_angle_that_can_be_drawn(stride: int) -> None:
         assert (np.stack(rotation(degrees)) != pillow_rotation(degrees)).sum() == 0
 
 
-@pytest.mark.parametrize("stride", [101, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [101, pytest.param(1, marks=pytest.mark.long)])
 def test_affine_of_every_scale_that_can_be_drawn(stride: int) -> None:
     """All float32 in [0.9, 1.1] and all whole-pixel shifts, against Pillow's running sum."""
     first, last = np.float32([0.9, 1.1]).view(np.int32)

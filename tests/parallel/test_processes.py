@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 
+import jax
 import pytest
 from helpers import forks
 
 from mnist_flax import main
+from mnist_flax.errors import TrainingError
 from mnist_flax.parallel import processes
 
 EPOCHS = ["--config.num_epochs=3"]
@@ -34,7 +36,7 @@ def run(*arguments, others=()):
     """Both processes to their end: [status, stdout, stderr] of each."""
     port = free_port()
     both = [start(number, port, *arguments, *others[:number]) for number in (0, 1)]
-    outputs = [process.communicate(timeout=100) for process in both]
+    outputs = [process.communicate(timeout=300) for process in both]
     return [(p.returncode, *output) for p, output in zip(both, outputs, strict=True)]
 
 
@@ -107,7 +109,7 @@ def test_a_process_that_is_killed_stops_the_other_and_the_run_resumes(
     both[gone].send_signal(signal.SIGKILL)
     other = both[1 - gone]
     # It fails here if the other one goes on waiting.
-    _, err = other.communicate(timeout=90)
+    _, err = other.communicate(timeout=300)
     # In the middle of a save it is JAX that ends it, which says so in its own words.
     assert other.returncode in (1, -signal.SIGABRT)
     if other.returncode == 1:
@@ -123,7 +125,7 @@ def test_sigterm_ends_each_process(after_one_epoch):
     both, workdir = after_one_epoch
     for process in both:
         process.send_signal(signal.SIGTERM)
-    outputs = [process.communicate(timeout=90) for process in both]
+    outputs = [process.communicate(timeout=300) for process in both]
     assert f"epochs done: {len(figures(workdir))}, in {workdir}" in outputs[0][1]
     assert both[0].returncode == 143
     # The first may have been gone before the second had its answer.
@@ -177,7 +179,7 @@ def test_others_that_never_come(monkeypatch, data_dir, tmp_path, number):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert result.returncode == 2, result.stderr
     missing = ["process 1 of 2 did not come", f"process 0 is not at localhost:{port}"][number]
@@ -190,13 +192,13 @@ def test_one_too_many_that_comes_late(finished, after_one_epoch):
     both, workdir = after_one_epoch
     coordinator = next(word for word in both[0].args if word.startswith("--coordinator"))
     late = start(1, coordinator.rpartition(":")[2], "--workdir", workdir, *EPOCHS)
-    _, err = late.communicate(timeout=90)
+    _, err = late.communicate(timeout=300)
     assert late.returncode == 2
     assert "perhaps their run has begun without this one" in err
     assert err.count("\n") == 1
     # It would be an abort of all if JAX had met it.
     for process in both:
-        _, err = process.communicate(timeout=90)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     assert figures(workdir) == figures(finished[0])
 
@@ -235,3 +237,18 @@ def test_alone_there_is_nobody_to_tell():
     assert processes.is_first()
     value = object()
     assert processes.told_by_first(lambda: value) is value
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("UNAVAILABLE: heartbeat", TrainingError),
+        ("RESOURCE_EXHAUSTED: Out of memory", jax.errors.JaxRuntimeError),
+    ],
+)
+def test_too_little_memory_here_is_not_another_process_gone(
+    monkeypatch, words, expected
+) -> None:
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(expected, match=words), processes.together():
+        raise jax.errors.JaxRuntimeError(words)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import backend_forms
 
+from mnist_flax import architecture
 from mnist_flax.errors import UserError
 from mnist_flax.parallel import sharding
 
@@ -33,18 +34,18 @@ def run(devices, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("platform", "counts"),
+    ("platform", "layers", "counts"),
     [
-        *zip(backend_forms.PLATFORMS, ([8], [2], [4]), strict=True),
+        *zip(backend_forms.PLATFORMS, ["4 pool 8 pool 8k1"] * 3, ([8], [2], [4]), strict=True),
         *(
-            pytest.param(platform, [2, 4, 8], marks=pytest.mark.long)
+            pytest.param(platform, architecture.DEFAULT, [2, 4, 8], marks=pytest.mark.long)
             for platform in backend_forms.PLATFORMS
         ),
     ],
 )
-def test_steps_are_those_of_one_device(platform, counts):
+def test_steps_are_those_of_one_device(platform, layers, counts):
     script = Path(__file__).parents[1] / "helpers" / "many_devices.py"
-    result = run(8, script, platform, *counts)
+    result = run(8, script, platform, layers, *counts)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report.keys() == set(map(str, counts))

@@ -12,6 +12,7 @@ from helpers.sample_images import encoded, png_of_size
 from helpers.trained_runs import WEIGHTS
 from PIL import Image
 
+from mnist_flax.predict import decoding
 from mnist_flax.predict.command import main
 from mnist_flax.runs import files
 
@@ -41,7 +42,7 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
 
 
 UNUSABLE = {
-    "empty": (b"", "is not a PNG, JPEG or BMP image"),
+    "empty": (b"", "is not a PNG, JPEG, BMP, WebP or TIFF image"),
     "truncated": (
         encoded(printed("3", "default", 60), "PNG")[:-60],
         "cannot be read: image file is trunc",
@@ -88,7 +89,8 @@ def test_images_that_cannot_be_used_among_others(capsys, workdir, folder) -> Non
     ]
     errors = [record["error"] for record in records if "error" in record]
     assert err.splitlines() == [
-        f"warning: {folder / '1.JPG'} is not a PNG, JPEG or BMP image; convert it to one",
+        f"warning: {folder / '1.JPG'} is not a PNG, JPEG, BMP, WebP or TIFF image; convert "
+        "it to one",
         f"warning: {folder / '4.png'} is blank; give an image of a digit",
         f"warning: {folder / 'none.png'} cannot be read: No such file or directory; name "
         "another",
@@ -146,10 +148,14 @@ def test_a_name_that_is_no_text(capsysbinary, workdir, tmp_path) -> None:
     assert b"\\udcff.png" in capsysbinary.readouterr().out
 
 
-def test_a_folder_without_images(capsys, workdir, tmp_path) -> None:
+def test_a_folder_without_images(capsys, monkeypatch, workdir, tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("3")
-    message = fails(capsys, "--workdir", workdir, tmp_path)
-    assert f"the folder {tmp_path} has no image (.png, .jpg, .jpeg, .bmp)" in message
+    suffixes = ".png, .jpg, .jpeg, .bmp, .webp, .tif, .tiff"
+    for reads_heic in (False, True):
+        monkeypatch.setattr(decoding, "reads_heic", lambda: reads_heic)  # noqa: B023
+        message = fails(capsys, "--workdir", workdir, tmp_path)
+        listed = f"{suffixes}, .heic, .heif" if reads_heic else suffixes
+        assert f"the folder {tmp_path} has no image ({listed})" in message
 
 
 def test_a_folder_that_cannot_be_read(capsys, monkeypatch, workdir, folder) -> None:

@@ -164,7 +164,7 @@ def test_tensorboard_shows_the_same_pictures(finished: Path, data_dir: Path) -> 
     wrong = mistakes.find_mistakes(test.images, test.labels, np.exp(answers))
     (events,) = (path.read_bytes() for path in finished.glob("events.out.tfevents.*"))
     assert diagnostics.draw_confusion(scores.confusion) in events
-    assert mistakes.draw_mistakes(wrong, most=90) in events
+    assert mistakes.draw_mistakes(wrong, most=75) in events
 
 
 def test_the_plots_are_files_too(finished: Path, page: Page) -> None:

@@ -116,7 +116,7 @@ def stop(workdir: Path, number: signal.Signals, rng: random.Random) -> Stop:
             wait_until(lambda: len(figures(workdir)) >= epoch - 1, 0)
             wait_until(lambda: unfinished(workdir) not in (None, before), 0.1)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     half = unfinished(workdir) not in (None, before)
     return Stop(moment, process.returncode, out.read_text(), err, half)
 

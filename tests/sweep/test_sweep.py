@@ -302,7 +302,7 @@ def test_sigterm(data_dir, tmp_path):
         ):
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        err = process.communicate(timeout=60)[1]
+        err = process.communicate(timeout=300)[1]
     assert process.returncode == 143
     before = lines_of(workdir)
     assert 1 <= len(before) < 3

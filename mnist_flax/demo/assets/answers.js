@@ -16,8 +16,8 @@ const MASK_SIDE = 128;
 function readGray(gray) {
   const readings = findDigits(gray);
   if (!readings.length) return null;
-  // Of two ways to read it the first counts, unless only the second shows a plain digit.
-  const chosen = readings.find(([mark]) => !doubtOf(mark)) ?? readings[0];
+  // Of two ways to read it the first counts, unless only the second looks like a digit.
+  const chosen = readings.find(([{ pixels }]) => !doubtOf({ pixels })) ?? readings[0];
   return { ...chosen[0], warning: severalMarks(chosen) || doubtOf(chosen[0]) };
 }
 
@@ -37,8 +37,8 @@ function readStrokes(strokes, pen) {
     });
   }
   const marks = groupParts(partsOf({ height: MASK_SIDE, width: MASK_SIDE, data }));
-  marks.sort((a, b) => longerSide(b) - longerSide(a));
-  return { pixels, warning: severalMarks(marks) || doubtOf({ pixels, warning: "" }) };
+  marks.sort((a, b) => extentOf(b) - extentOf(a));
+  return { pixels, warning: severalMarks(marks) || doubtOf({ pixels }) };
 }
 
 /** Warns of a mark, for its place and ink or because it is unlike the digit of the answer. */
