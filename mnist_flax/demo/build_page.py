@@ -23,7 +23,7 @@ _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = (
     *("network.js", "strokes.js", "doubt.js"),
     *("arrays.js", "decoding.js", "contrast.js", "lines.js", "marks.js", "placing.js"),
-    *("picture.js", "answers.js", "page.js", "pen.js", "files.js"),
+    *("picture.js", "unlike.js", "answers.js", "page.js", "pen.js", "files.js"),
 )
 
 
@@ -46,7 +46,7 @@ def build(run: Trained) -> bytes:
         style=style,
         script=script,
         # Only base64, numbers and our own names: none can end the element around them.
-        network=json.dumps(_network(run)),
+        network=json.dumps({**_network(run), "shapes": _shapes()}),
         about=html.escape(_about(run)),
     )
     return page.encode()
@@ -99,6 +99,23 @@ def _network(run: Trained) -> dict[str, Any]:
             for weight, _, pooled in folded.convolutions
         ],
         "weights": base64.b64encode(weights.tobytes()).decode(),
+    }
+
+
+def _shapes() -> dict[str, Any]:
+    """Makes the JSON that unlike.js reads: the table of predict/doubt.py, in float16."""
+    # The data, not the module: a command imports no other one.
+    with np.load(Path(__file__).parents[1] / "predict" / "doubt.npz") as table:
+        components = table["components"].shape[1]
+        arrays = [table["mean"], table["components"], table["centres"]]
+        arrays += [each[np.tril_indices(components)] for each in table["whiten"]]
+        arrays += [table["offsets"]]
+        limit = float(table["limit"])
+    values = np.concatenate([array.ravel() for array in arrays]).astype("<f2")
+    return {
+        "components": components,
+        "limit": limit,
+        "values": base64.b64encode(values.tobytes()).decode(),
     }
 
 

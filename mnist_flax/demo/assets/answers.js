@@ -16,8 +16,8 @@ const MASK_SIDE = 128;
 function readGray(gray) {
   const readings = findDigits(gray);
   if (!readings.length) return null;
-  // Of two ways to read it the first counts, unless only the second shows a plain digit.
-  const chosen = readings.find(([mark]) => !doubtOf(mark)) ?? readings[0];
+  // Of two ways to read it the first counts, unless only the second looks like a digit.
+  const chosen = readings.find(([{ pixels }]) => !doubtOf({ pixels })) ?? readings[0];
   return { ...chosen[0], warning: severalMarks(chosen) || doubtOf(chosen[0]) };
 }
 
@@ -37,12 +37,16 @@ function readStrokes(strokes, pen) {
     });
   }
   const marks = groupParts(partsOf({ height: MASK_SIDE, width: MASK_SIDE, data }));
-  marks.sort((a, b) => longerSide(b) - longerSide(a));
-  return { pixels, warning: severalMarks(marks) || doubtOf({ pixels, warning: "" }) };
+  marks.sort((a, b) => extentOf(b) - extentOf(a));
+  return { pixels, warning: severalMarks(marks) || doubtOf({ pixels }) };
 }
 
-const doubtOf = ({ pixels, warning }) =>
-  warning || (isUnlikeADigit(pixels, logits(pixels)) ? "It looks like no digit." : "");
+/** Warns of a mark, for its place and ink or because it is unlike the digit of the answer. */
+function doubtOf({ pixels, warning }) {
+  if (warning) return warning;
+  const digit = largest(logits(pixels));
+  return isUnlike(pixels, digit) ? `It does not look like ${withArticle(digit)}.` : "";
+}
 
 /** Warns if there are several marks, the largest first, as high as digits. */
 function severalMarks(marks) {

@@ -20,13 +20,26 @@ function findInk(gray) {
   const light = picture(height, width, (i) => 255 - dark.data[i]);
   const side = Math.max(5, Math.trunc(WINDOW * Math.max(height, width)) | 1);
   const both = [dark, light].map((each) => {
-    const paper = closing(each, side);
-    return { each, paper, edges: edges(paper) };
+    return { each, edges: edges(closing(each, side)) };
   });
   if (both[1].edges < both[0].edges) both.reverse();
   return both
-    .map(({ each, paper }) => measureInk(each, paper))
+    .map(({ each }) => measureInk(each, paperOf(each, side)))
     .filter(({ floor, most }) => most > 1.3 * floor);
+}
+
+/** Fills what is dark and narrower than a window; the rim goes on outside the picture. */
+function paperOf({ height, width, data }, side) {
+  const half = (side - 1) / 2;
+  const wide = width + 2 * half;
+  const padded = picture(height + 2 * half, wide, (i) => {
+    const row = clip(Math.floor(i / wide) - half, 0, height - 1);
+    return data[row * width + clip((i % wide) - half, 0, width - 1)];
+  });
+  const filled = closing(padded, side).data;
+  return picture(height, width, (i) => {
+    return filled[(Math.floor(i / width) + half) * wide + (i % width) + half];
+  });
 }
 
 /** Compares a picture with its paper. */

@@ -10,11 +10,6 @@ function isTooSmall(strokes) {
   return Math.max(right - left, bottom - top) < SMALLEST;
 }
 
-/** Tells whether an image looks like no digit. */
-function isUnlikeADigit(pixels, logits) {
-  return false;
-}
-
 /**
  * Tells whether what the network reads as a 7 may be a 1 with a long flag, as written in Europe.
  * MNIST has hardly any of those without a foot, so the network is sure that they are 7s. What it

@@ -4,30 +4,40 @@
 const LEVELS = 12;
 const THICK = 0.15;
 const SPECK = 1 / 200;
+const ALONG = 0.25;
 const INSIDE = 0.3;
 
 const longerSide = ({ top, left, bottom, right }) => Math.max(bottom - top, right - left);
-const largestSide = (marks) => Math.max(0, ...marks.map(longerSide));
+const largestExtent = (marks) => Math.max(0, ...marks.map(extentOf));
+
+/** Measures the size of a mark, less if it is narrow. */
+function extentOf(mark) {
+  const shorter = Math.min(mark.bottom - mark.top, mark.right - mark.left);
+  return longerSide(mark) ** 0.75 * shorter ** 0.25;
+}
 
 /**
  * Finds what was drawn.
  *
  * @returns the marks that are at least a third as large as the largest one, that one first: the
  *   box `top`, `left`, `bottom`, `right`; `mask`, of the box; `area`; `width`, of its strokes;
- *   `atRim`.
+ *   `rim`, the share of the picture's rim that it covers.
  */
 function findMarks({ level, floor, most }) {
   let best = [];
   for (let i = 0; i < LEVELS; i++) {
-    const parts = partsOf(maskAbove(level, floor + ((0.8 * i) / (LEVELS - 1)) * (most - floor)));
-    const inner = parts.filter((part) => !part.atRim);
-    if (inner.length && largestSide(inner) > 1.02 * largestSide(best)) best = inner;
+    const first = Math.max(floor, 0.12 * most);
+    const parts = partsOf(maskAbove(level, first + (i * (0.8 * most - first)) / (LEVELS - 1)));
+    const inner = parts.filter((part) => !part.rim);
+    if (inner.length && largestExtent(inner) > 1.02 * largestExtent(best)) best = inner;
   }
   // A digit that is cut tight touches the rim; what does not touch it is a speck.
   const middle = partsOf(maskAbove(level, floor + 0.4 * (most - floor)));
-  if (largestSide(best) < 0.35 * largestSide(middle.filter((part) => part.atRim))) best = middle;
-  const marks = groupParts(best).sort((a, b) => longerSide(b) - longerSide(a));
-  return marks.filter((mark) => 3 * longerSide(mark) >= longerSide(marks[0]));
+  const cut = middle.filter((part) => part.rim <= ALONG);
+  if (largestExtent(best) < 0.35 * largestExtent(cut)) best = cut;
+  if (!best.length) best = middle;
+  const marks = groupParts(best).sort((a, b) => extentOf(b) - extentOf(a));
+  return marks.filter((mark) => 3 * extentOf(mark) >= extentOf(marks[0]));
 }
 
 /** Measures the mean width, in pixels, of the strokes in a mask. */
@@ -80,8 +90,7 @@ function partsOf(mask) {
         own.data[k] = labels[at] === i + 1 ? 1 : 0;
       }
     }
-    const atRim = top === 0 || left === 0 || bottom === mask.height || right === mask.width;
-    const found = { ...part, mask: own, width: strokeWidth(own), atRim };
+    const found = { ...part, mask: own, width: strokeWidth(own), rim: rimOf(labels, mask, i + 1) };
     if (!isFrame(own, part.area)) return [found];
     // A printed box, and what touches it from within; or else a square 0.
     frames.push(found);
@@ -93,11 +102,20 @@ function partsOf(mask) {
         left: each.left + left,
         bottom: each.bottom + top,
         right: each.right + left,
-        atRim: false,
+        rim: 0,
       }));
     return inner.length ? inner : [found];
   });
   return found.filter((part) => !frames.includes(part) || !hasInside(part, found));
+}
+
+/** Computes the share of a picture's rim that has a label. */
+function rimOf(labels, { height, width }, label) {
+  let count = 0;
+  for (const { first, along, count: pixels } of sidesOf({ height, width })) {
+    for (let i = 0; i < pixels; i++) count += labels[first + i * along] === label ? 1 : 0;
+  }
+  return count / (2 * (height + width));
 }
 
 /** Tells whether a large part lies within a frame. */
@@ -215,5 +233,5 @@ function joined(one, other) {
   }
   const area = one.area + other.area;
   const width = (one.area * one.width + other.area * other.width) / area;
-  return { ...found, mask, area, width, atRim: one.atRim || other.atRim };
+  return { ...found, mask, area, width, rim: one.rim + other.rim };
 }

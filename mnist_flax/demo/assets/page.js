@@ -6,10 +6,19 @@ const PEN = 0.08;
 
 const find = (name) => document.getElementById(name);
 const paper = find("paper");
-const logits = makeNetwork(JSON.parse(find("network").textContent));
+const network = JSON.parse(find("network").textContent);
+const logits = makeNetwork(network);
+const isUnlike = makeUnlikeness(network.shapes);
 // For tests and the console: pixels(strokes) and toMnist(gray, height, width) give 784 pixels, 0
-// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels, logits) whether a 7 may be a 1.
-window.mnist = { pixels: (strokes) => strokesToMnist(strokes, PEN), toMnist, logits, mayBeOne };
+// (background) to 255; logits(pixels) ten logits; mayBeOne(pixels, logits) whether a 7 may be a 1;
+// isUnlike(pixels, digit) whether they are unlike this digit.
+window.mnist = {
+  pixels: (strokes) => strokesToMnist(strokes, PEN),
+  toMnist,
+  logits,
+  mayBeOne,
+  isUnlike,
+};
 
 const bars = Array.from({ length: 10 }, (_, digit) => {
   const item = document.createElement("li");

@@ -1,7 +1,7 @@
 
 // Turns a picture into images like MNIST's, by the steps of mnist_flax/predict/images.py.
 
-const MOSTLY_INK = 0.5;
+const MOSTLY_INK = 0.65;
 const FAINT = 0.06;
 const UNSURE = 1.8;
 const CUT = 0.1;
