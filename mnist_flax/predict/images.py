@@ -20,8 +20,8 @@ from mnist_flax.predict import contrast, decoding, lines, placing, strokes
 from mnist_flax.predict.decoding import Picture
 from mnist_flax.predict.strokes import Mark
 
-# Ink that covers more of a picture than this is more than a digit.
-_MOSTLY_INK = 0.65
+# Ink that covers more of the picture, and of its own box, than these is no digit.
+_MOSTLY_INK, _SOLID = 0.5, 0.7
 # Ink with less contrast than this, or than this many times the noise, is too faint to be sure.
 _FAINT, _UNSURE = 0.06, 1.8
 # A mark that is at the rim on one side, and this far from the other, was cut off there.
@@ -113,7 +113,7 @@ def _box(picture: Picture, mark: Mark) -> tuple[int, int, int, int]:
 
 def _warning(ink: contrast.Ink, mark: Mark) -> str | None:
     """Tells what is unusual about a mark's place and ink."""
-    if mark.area > _MOSTLY_INK * ink.level.size:
+    if mark.area > max(_MOSTLY_INK * ink.level.size, _SOLID * mark.mask.size):
         return "ink covers most of the picture"
     for side, length in zip(mark.box, ink.level.shape, strict=True):
         before, behind = side.start, length - side.stop

@@ -18,7 +18,7 @@ _LENGTH, _THICKNESS = 0.2, 1 / 25
 # How far a line goes on beyond the rest, as a share of its length.
 _BEYOND = 0.12
 # A line beside which what else stands there is smaller than this is a digit's stroke itself.
-_CORE = 0.35
+_CORE = 0.5
 _MOST_LINES = 60
 
 
@@ -128,11 +128,21 @@ def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
         kept = [
             line
             for line in lines
-            if all(_goes_on(line, end, lines, core, mask) for end in (0, 1))
+            if _passes(line, core)
+            and all(_goes_on(line, end, lines, core, mask) for end in (0, 1))
         ]
         if len(kept) == len(lines):
             return kept
         lines = kept
+
+
+def _passes(line: _Line, core: tuple[slice, slice] | None) -> bool:
+    """Tells whether a line passes the middle of what else stands there, as no loop of an 8."""
+    if core is None:
+        return True
+    along = 0 if line.upright else 1
+    low, high = sorted(line.ends[:, along])
+    return bool(low <= (core[along].start + core[along].stop) / 2 <= high)
 
 
 def _goes_on(
@@ -146,7 +156,8 @@ def _goes_on(
     along = 0 if line.upright else 1
     place = line.ends[end]
     near = line.thickness + 3
-    if min(place[along], mask.shape[along] - 1 - place[along]) < near and _alone(
+    rim = 2 + max(mask.shape) / 100
+    if min(place[along], mask.shape[along] - 1 - place[along]) < rim and _alone(
         line, end, lines, mask
     ):
         return True

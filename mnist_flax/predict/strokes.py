@@ -15,6 +15,8 @@ from mnist_flax.predict.contrast import Ink
 _LEVELS = 12
 # A sheet of paper is thicker than this share of its size, whatever is written on it.
 _THICK = 0.15
+# In a smaller mark, in pixels, a 0 is as square as a sheet.
+_SHEET = 40
 # Parts with less area than this share of the largest one are specks.
 _SPECK = 1 / 200
 # What covers more of the rim than this is a frame, or the edge of a table or a scanner.
@@ -93,7 +95,7 @@ def _stroke_width(mask: np.ndarray) -> float:
 
 def is_sheet(mark: Mark) -> bool:
     """Tells whether a mark is a sheet of paper, upright or turned, with something on it."""
-    if mark.width < _THICK * mark.size:
+    if mark.size < _SHEET or mark.width < _THICK * mark.size:
         return False
     filled = ndimage.binary_fill_holes(mark.mask)
     points = np.argwhere(filled)
@@ -214,9 +216,9 @@ def _belongs(small: Mark, large: Mark) -> bool:
     narrow = min(small.mask.shape[1], large.mask.shape[1])
     if -across >= 0.5 * narrow:
         return True
-    return width < 0.9 * height and (
-        small.height < 0.5 * large.height or across < 0.6 * large.width
-    )
+    if small.height < 0.5 * large.height:
+        return width < 1.4 * height
+    return width < 0.9 * height and across < 0.6 * large.width
 
 
 def _join(one: Mark, other: Mark) -> Mark:

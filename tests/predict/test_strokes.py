@@ -55,7 +55,7 @@ def test_a_digit_is_one_mark(number, width) -> None:
     assert mark.size == max(mark.mask.shape)
     assert mark.area == mark.mask.sum()
     assert mark.area == pytest.approx((level > 0.5).sum(), rel=0.1)
-    assert not mark.at_rim
+    assert not mark.rim
 
 
 @pytest.mark.parametrize("width", [4, 10, 24])
@@ -147,7 +147,7 @@ def test_a_tight_crop(number) -> None:
     level = digit(number, 18)
     tight = level[box_of(level)]
     mark = marks_of(tight)[0]
-    assert mark.at_rim
+    assert mark.rim
     assert mark.mask.shape == tight.shape
     assert mark.area == pytest.approx((tight > 0.5).sum(), rel=0.1)
 
