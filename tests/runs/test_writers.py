@@ -274,7 +274,8 @@ def test_target_not_met(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(4.6, "5 s"), (59.6, "1 min 00 s"), (3725.0, "1 h 02 min")]
+    ("seconds", "text"),
+    [(4.6, "5 s"), (59.6, "1 min 00 s"), (3600.0, "1 h 00 min"), (3725.0, "1 h 02 min")],
 )
 def test_durations(
     seconds: float,
