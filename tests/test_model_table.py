@@ -98,3 +98,8 @@ def test_dropout_of_0_has_no_row() -> None:
 def test_another_class_of_network_is_an_error() -> None:
     with pytest.raises(TypeError, match=r"model is a Net, .* flax\.linen\.tabulate"):
         model_table(Net())
+
+
+def test_the_size_is_in_mebibytes() -> None:
+    # As torchsummary: 19,114 numbers of four bytes.
+    assert "Params size (MB): 0.07\n" in model_table(ConvNet())

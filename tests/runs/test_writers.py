@@ -81,6 +81,10 @@ def write_run(workdir: Path, config: ConfigDict, accuracies: list[float]) -> dic
     return finish_run(run)
 
 
+def test_of_equal_epochs_the_first_is_the_best(tmp_path: Path, config: ConfigDict) -> None:
+    assert write_run(tmp_path, config, [0.98, 0.99, 0.99])["best_epoch"] == 2
+
+
 def test_files_of_a_run(tmp_path: Path, config: ConfigDict) -> None:
     summary = write_run(tmp_path, config, [0.9768, 0.9941, 0.9950, 0.9949])
 
@@ -274,7 +278,8 @@ def test_target_not_met(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(4.6, "5 s"), (59.6, "1 min 00 s"), (3725.0, "1 h 02 min")]
+    ("seconds", "text"),
+    [(4.6, "5 s"), (59.6, "1 min 00 s"), (3600.0, "1 h 00 min"), (3725.0, "1 h 02 min")],
 )
 def test_durations(
     seconds: float,
