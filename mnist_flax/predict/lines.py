@@ -19,6 +19,8 @@ _LENGTH, _THICKNESS = 0.2, 1 / 25
 _BEYOND = 0.12
 # A line beside which what else stands there is smaller than this is a digit's stroke itself.
 _CORE = 0.5
+# In smaller pictures, in pixels, lines and strokes are equally thin.
+_SMALL = 64
 _MOST_LINES = 60
 
 
@@ -40,6 +42,8 @@ class _Line(NamedTuple):
 
 def without_lines(ink: Ink) -> Ink:
     """Removes lines; where a stroke crosses one, the stroke stays."""
+    if max(ink.level.shape) < _SMALL:
+        return ink
     mask = ink.level > ink.floor
     lines = _find(mask, upright=False) + _find(mask.T, upright=True)
     lines = _going_on(lines, mask)
@@ -114,16 +118,11 @@ def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
     """Keeps the lines that go on at both ends."""
     if not lines:
         return []
-    rest = mask.copy()
-    for line in lines:
-        rest[tuple(line.pixels.T)] = False
-    labels, count = ndimage.label(rest, np.ones((3, 3)))
-    core = None
-    if count:
-        largest = int(np.bincount(labels.ravel())[1:].argmax())
-        core = ndimage.find_objects(labels)[largest]
-        if max(side.stop - side.start for side in core) < 0.08 * max(mask.shape):
-            core = None
+    core = _core(lines, mask)
+    if core is None:
+        # Lines along the rim may be bars of a digit that is cut tight.
+        lines = [line for line in lines if not _along_rim(line, mask.shape)]
+        core = _core(lines, mask)
     while True:
         kept = [
             line
@@ -134,6 +133,27 @@ def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
         if len(kept) == len(lines):
             return kept
         lines = kept
+
+
+def _core(lines: list[_Line], mask: np.ndarray) -> tuple[slice, slice] | None:
+    """Finds the box of the largest thing that is no line; None if it is next to nothing."""
+    rest = mask.copy()
+    for line in lines:
+        rest[tuple(line.pixels.T)] = False
+    labels, count = ndimage.label(rest, np.ones((3, 3)))
+    if not count:
+        return None
+    largest = int(np.bincount(labels.ravel())[1:].argmax())
+    core: tuple[slice, slice] = ndimage.find_objects(labels)[largest]
+    longer = max(side.stop - side.start for side in core)
+    return core if longer >= 0.08 * max(mask.shape) else None
+
+
+def _along_rim(line: _Line, shape: tuple[int, ...]) -> bool:
+    """Tells whether a line lies along the rim of the picture."""
+    across = 1 if line.upright else 0
+    middle = float(line.ends[:, across].mean())
+    return min(middle, shape[across] - 1 - middle) < 2 * line.thickness
 
 
 def _passes(line: _Line, core: tuple[slice, slice] | None) -> bool:
