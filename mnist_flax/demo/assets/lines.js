@@ -6,12 +6,15 @@ const SLOPES = Array.from({ length: 43 }, (_, i) => (i === 42 ? 0.21 : i * (0.42
 const LENGTH = 0.2;
 const THICKNESS = 1 / 25;
 const BEYOND = 0.12;
-const CORE = 0.35;
+const CORE = 0.5;
+const SMALL = 64;
 const MOST_LINES = 60;
 
 /** Removes lines; where a stroke crosses one, the stroke stays. */
 function withoutLines(ink) {
   const { height, width, data } = ink.level;
+  // In small pictures lines and strokes are equally thin.
+  if (Math.max(height, width) < SMALL) return ink;
   const mask = maskAbove(ink.level, ink.floor);
   const lines = goingOn([...findLines(mask, false), ...findLines(mask, true)], mask);
   if (!lines.length) return ink;
@@ -140,17 +143,49 @@ function longestStretch(runs, widest) {
 /** Keeps the lines that go on at both ends. */
 function goingOn(lines, mask) {
   if (!lines.length) return [];
-  const { parts } = connectedParts(erased(mask, lines));
-  let core = null;
-  for (const part of parts) if (!core || part.area > core.area) core = part;
-  const longer = Math.max(mask.height, mask.width);
-  if (core && longerSide(core) < 0.08 * longer) core = null;
+  let core = coreOf(lines, mask);
+  if (!core) {
+    // Lines along the rim may be bars of a digit that is cut tight.
+    lines = lines.filter((line) => !isAlongRim(line, mask));
+    core = coreOf(lines, mask);
+  }
   for (;;) {
     const rest = erased(mask, lines);
-    const kept = lines.filter((line) => [0, 1].every((end) => goesOn(line, end, lines, core, rest)));
+    const kept = lines.filter(
+      (line) =>
+        passes(line, core) && [0, 1].every((end) => goesOn(line, end, lines, core, rest)),
+    );
     if (kept.length === lines.length) return kept;
     lines = kept;
   }
+}
+
+/** Finds the box of the largest thing that is no line; null if it is next to nothing. */
+function coreOf(lines, mask) {
+  let core = null;
+  for (const part of connectedParts(erased(mask, lines)).parts) {
+    if (!core || part.area > core.area) core = part;
+  }
+  return core && longerSide(core) >= 0.08 * Math.max(mask.height, mask.width) ? core : null;
+}
+
+/** Tells whether a line lies along the rim of the picture. */
+function isAlongRim({ upright, ends, thickness }, { height, width }) {
+  const across = upright ? 1 : 0;
+  const middle = (ends[0][across] + ends[1][across]) / 2;
+  return Math.min(middle, (upright ? width : height) - 1 - middle) < 2 * thickness;
+}
+
+/** Tells whether a line passes the middle of what else stands there, as no loop of an 8. */
+function passes({ upright, ends }, core) {
+  if (!core) return true;
+  const along = upright ? 0 : 1;
+  const [start, stop] = upright ? [core.top, core.bottom] : [core.left, core.right];
+  const middle = (start + stop) / 2;
+  return (
+    Math.min(ends[0][along], ends[1][along]) <= middle &&
+    middle <= Math.max(ends[0][along], ends[1][along])
+  );
 }
 
 /**
@@ -164,7 +199,8 @@ function goesOn(line, end, lines, core, rest) {
   const place = line.ends[end];
   const near = line.thickness + 3;
   const last = (line.upright ? rest.height : rest.width) - 1;
-  if (Math.min(place[along], last - place[along]) < near && isAlone(line, end, rest)) return true;
+  const rim = 2 + Math.max(rest.height, rest.width) / 100;
+  if (Math.min(place[along], last - place[along]) < rim && isAlone(line, end, rest)) return true;
   if (lines.some((other) => other.upright !== line.upright && meets(place, other, near))) {
     return true;
   }

@@ -3,6 +3,7 @@
 
 const LEVELS = 12;
 const THICK = 0.15;
+const SHEET = 40;
 const SPECK = 1 / 200;
 const ALONG = 0.25;
 const INSIDE = 0.3;
@@ -58,7 +59,8 @@ function strokeWidth({ height, width, data }) {
 
 /** Tells whether a mark is a sheet of paper, upright or turned, with something on it. */
 function isSheet(mark) {
-  if (mark.width < THICK * longerSide(mark)) return false;
+  // In a smaller mark a 0 is as square as a sheet.
+  if (longerSide(mark) < SHEET || mark.width < THICK * longerSide(mark)) return false;
   const { width, data } = withoutHoles(mark.mask);
   const points = [];
   data.forEach((inside, i) => {
@@ -203,10 +205,9 @@ function belongs(small, large) {
   const both = boxOfBoth(small, large);
   const narrow = Math.min(small.right - small.left, large.right - large.left);
   if (-across >= 0.5 * narrow) return true;
-  const low = small.bottom - small.top < 0.5 * (large.bottom - large.top);
-  return (
-    both.right - both.left < 0.9 * (both.bottom - both.top) && (low || across < 0.6 * large.width)
-  );
+  const wide = (both.right - both.left) / (both.bottom - both.top);
+  if (small.bottom - small.top < 0.5 * (large.bottom - large.top)) return wide < 1.4;
+  return wide < 0.9 && across < 0.6 * large.width;
 }
 
 function boxOfBoth(one, other) {

@@ -1,7 +1,8 @@
 
 // Turns a picture into images like MNIST's, by the steps of mnist_flax/predict/images.py.
 
-const MOSTLY_INK = 0.65;
+const MOSTLY_INK = 0.5;
+const SOLID = 0.7;
 const FAINT = 0.06;
 const UNSURE = 1.8;
 const CUT = 0.1;
@@ -30,7 +31,8 @@ function findDigits(gray) {
 
 /** Tells what is unusual about a mark's place and ink; "" if nothing is. */
 function oddity({ level, floor, most }, mark) {
-  if (mark.area > MOSTLY_INK * level.data.length) return "Ink covers most of the picture.";
+  const solid = Math.max(MOSTLY_INK * level.data.length, SOLID * mark.mask.data.length);
+  if (mark.area > solid) return "Ink covers most of the picture.";
   for (const [before, behind] of [
     [mark.top, level.height - mark.bottom],
     [mark.left, level.width - mark.right],
