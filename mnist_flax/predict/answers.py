@@ -12,6 +12,9 @@ from mnist_flax.predict.images import Digit, Reading
 # A mark that is at least this large beside the largest one is another digit.
 _ANOTHER = 0.5
 
+# A mark that is unlike a digit, and wider than this for its height, may be several.
+_WIDE, _TOUCHING = 0.9, "it may be several digits that touch"
+
 
 class Answer(NamedTuple):
     """What the network sees in one mark of a picture.
@@ -55,7 +58,7 @@ def answer(
     logits = np.asarray(network(images), np.float64)
     doubts = doubt.warnings_for(images, logits.argmax(1))
     judged = iter(
-        (Answer(mark, shares, mark.warning or unlike), unlike)
+        (Answer(mark, shares, mark.warning or (unlike and _doubt(mark, unlike))), unlike)
         for mark, shares, unlike in zip(marks, softmax(logits, axis=1), doubts, strict=True)
     )
     chosen = []
@@ -87,6 +90,12 @@ def in_reading_order(answers: Sequence[Answer]) -> list[Answer]:
         else:
             lines.append([each])
     return [each for line in lines for each in sorted(line, key=lambda x: x.digit.box[0])]
+
+
+def _doubt(mark: Digit, unlike: str) -> str:
+    """Says what a mark that is unlike its digit may be."""
+    left, top, right, bottom = mark.box
+    return _TOUCHING if right - left > _WIDE * (bottom - top) else unlike
 
 
 def _height(each: Answer) -> int:

@@ -91,6 +91,18 @@ def test_warnings() -> None:
     assert [each.warning for each in found] == [DOUBT, None, cut.warning]
 
 
+def test_digits_that_touch_are_named() -> None:
+    wide, high = (0, 0, 20, 20), (0, 0, 10, 20)
+    (found,) = answers.answer(
+        [[[mark(UNLIKE, wide), mark(UNLIKE, high), mark(2, wide)]]], network
+    )
+    assert [each.warning for each in found] == [
+        "it may be several digits that touch",
+        DOUBT,
+        None,
+    ]
+
+
 # ------------------------------------------------------------------------------ one of several
 
 

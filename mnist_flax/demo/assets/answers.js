@@ -4,6 +4,8 @@
 
 // A mark that is at least this high beside the largest one is another digit.
 const ANOTHER = 0.5;
+// A mark that is unlike a digit, and wider than this for its height, may be several.
+const WIDE_MARK = 0.9;
 // Drawings are searched for marks in a mask of as many pixels a side.
 const MASK_SIDE = 128;
 
@@ -42,10 +44,12 @@ function readStrokes(strokes, pen) {
 }
 
 /** Warns of a mark, for its place and ink or because it is unlike the digit of the answer. */
-function doubtOf({ pixels, warning }) {
+function doubtOf({ pixels, warning, top, left, bottom, right }) {
   if (warning) return warning;
   const digit = largest(logits(pixels));
-  return isUnlike(pixels, digit) ? `It does not look like ${withArticle(digit)}.` : "";
+  if (!isUnlike(pixels, digit)) return "";
+  if (right - left > WIDE_MARK * (bottom - top)) return "It may be several digits that touch.";
+  return `It does not look like ${withArticle(digit)}.`;
 }
 
 /** Warns if there are several marks, the largest first, as high as digits. */
