@@ -9,6 +9,7 @@ network is the one of the tests.
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,7 +152,7 @@ def _caption(axes: Axes, below: Axes, answer: Answer) -> None:
     _panel(below.inset_axes((0, 0.12, 0.34, 0.88)), 255.0 - answer.digit.image)
     color = LIGHT.test if share >= 0.9 else LIGHT.target
     below.text(0.42, 0.72, f"{digit}: {100 * share:.0f} %", color=color, size=11, weight="bold")
-    words = (answer.warning or "no warning").replace("; ", ";\n").replace(" at ", "\nat ")
+    words = textwrap.fill(answer.warning or "no warning", 21)
     below.text(0.42, 0.56, words, color=LIGHT.faint_text, size=7.5, va="top")
 
 

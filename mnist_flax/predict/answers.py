@@ -13,7 +13,7 @@ from mnist_flax.predict.images import Digit, Reading
 _ANOTHER = 0.5
 
 # A mark that is unlike a digit, and wider than this for its height, may be several.
-_WIDE, _TOUCHING = 0.9, "it may be several digits that touch"
+_WIDE, _TOUCHING = 1.0, "it is no digit, or several that touch"
 
 
 class Answer(NamedTuple):
@@ -42,7 +42,7 @@ def answer(
     """Answers for every mark of every picture.
 
     Of two ways to read a picture the first one counts, unless its largest mark looks like no
-    digit and that of the second one does.
+    digit, and that of the second one does and has thinner strokes.
 
     Args:
       pictures: the ways to read each picture; at least one each.
@@ -64,8 +64,12 @@ def answer(
     chosen = []
     for readings in pictures:
         ways = [[next(judged) for _ in reading] for reading in readings]
-        # A digit that is cut off or faint is no reason to read the paper between its strokes.
-        alike = [way for way in ways if way[0][1] is None]
+        # A digit that is cut off or faint is no reason to read the paper between its strokes,
+        # which is thicker than they are.
+        thickness = ways[0][0][0].digit.thickness
+        alike = [
+            way for way in ways if way[0][1] is None and way[0][0].digit.thickness <= thickness
+        ]
         chosen.append([each for each, _ in (alike or ways)[0]])
     return chosen
 

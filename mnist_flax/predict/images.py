@@ -34,11 +34,13 @@ class Digit(NamedTuple):
     Attributes:
       image: uint8[28,28], 0 (background) to 255.
       box: left, top, right, bottom in pixels of the upright picture.
+      thickness: the width of its strokes as a share of its longer side, 0 to 1.
       warning: what is unusual about its place and its ink; None if nothing is.
     """
 
     image: np.ndarray
     box: tuple[int, int, int, int]
+    thickness: float
     warning: str | None
 
 
@@ -96,7 +98,12 @@ def find_digits(picture: Picture) -> list[Reading]:
         found.reverse()
     return [
         [
-            Digit(placing.to_mnist(ink, mark), _box(picture, mark), _warning(ink, mark))
+            Digit(
+                placing.to_mnist(ink, mark),
+                _box(picture, mark),
+                mark.width / mark.size,
+                _warning(ink, mark),
+            )
             for mark in marks
         ]
         for ink, marks in found

@@ -12,9 +12,14 @@ UNLIKE = 99
 DOUBT = "it looks like nothing"
 
 
-def mark(digit: int, box: Box = (0, 0, 10, 20), warning: str | None = None) -> Digit:
+def mark(
+    digit: int,
+    box: Box = (0, 0, 10, 20),
+    warning: str | None = None,
+    thickness: float = 0.1,
+) -> Digit:
     """A mark that `network` answers with a digit; UNLIKE looks like none."""
-    return Digit(np.full((28, 28), digit, np.uint8), box, warning)
+    return Digit(np.full((28, 28), digit, np.uint8), box, thickness, warning)
 
 
 def network(images: np.ndarray) -> np.ndarray:
@@ -73,6 +78,9 @@ def test_probabilities() -> None:
         # The second one, if its largest mark alone is plain.
         ([[mark(UNLIKE)], [mark(2), mark(3)]], [2, 3]),
         ([[mark(UNLIKE), mark(1)], [mark(2)]], [2]),
+        # The paper between strokes is thicker than they are.
+        ([[mark(UNLIKE, thickness=0.1)], [mark(2, thickness=0.3)]], [9]),
+        ([[mark(UNLIKE, thickness=0.3)], [mark(2, thickness=0.1)]], [2]),
         # What the picture tells does not count: the paper in a cut digit is not cut.
         ([[mark(1, warning="it is very faint")], [mark(2)]], [1]),
         # The first one, if both are in doubt.
@@ -92,12 +100,12 @@ def test_warnings() -> None:
 
 
 def test_digits_that_touch_are_named() -> None:
-    wide, high = (0, 0, 20, 20), (0, 0, 10, 20)
+    wide, high = (0, 0, 30, 20), (0, 0, 10, 20)
     (found,) = answers.answer(
         [[[mark(UNLIKE, wide), mark(UNLIKE, high), mark(2, wide)]]], network
     )
     assert [each.warning for each in found] == [
-        "it may be several digits that touch",
+        "it is no digit, or several that touch",
         DOUBT,
         None,
     ]

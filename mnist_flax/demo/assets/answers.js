@@ -5,7 +5,7 @@
 // A mark that is at least this high beside the largest one is another digit.
 const ANOTHER = 0.5;
 // A mark that is unlike a digit, and wider than this for its height, may be several.
-const WIDE_MARK = 0.9;
+const WIDE_MARK = 1.0;
 // Drawings are searched for marks in a mask of as many pixels a side.
 const MASK_SIDE = 128;
 
@@ -18,8 +18,12 @@ const MASK_SIDE = 128;
 function readGray(gray) {
   const readings = findDigits(gray);
   if (!readings.length) return null;
-  // Of two ways to read it the first counts, unless only the second looks like a digit.
-  const chosen = readings.find(([{ pixels }]) => !doubtOf({ pixels })) ?? readings[0];
+  // Of two ways to read it the first counts, unless only the second looks like a digit and has
+  // thinner strokes: it may be the paper between them.
+  const most = readings[0][0].thickness;
+  const chosen =
+    readings.find(([{ pixels, thickness }]) => !doubtOf({ pixels }) && thickness <= most) ??
+    readings[0];
   return { ...chosen[0], warning: severalMarks(chosen) || doubtOf(chosen[0]) };
 }
 
@@ -48,7 +52,7 @@ function doubtOf({ pixels, warning, top, left, bottom, right }) {
   if (warning) return warning;
   const digit = largest(logits(pixels));
   if (!isUnlike(pixels, digit)) return "";
-  if (right - left > WIDE_MARK * (bottom - top)) return "It may be several digits that touch.";
+  if (right - left > WIDE_MARK * (bottom - top)) return "It is no digit, or several that touch.";
   return `It does not look like ${withArticle(digit)}.`;
 }
 

@@ -13,7 +13,8 @@ const CUT = 0.1;
  * @param gray a picture, 0 (black) to 255.
  * @returns one or two ways to read it, the likelier one first, or none if nothing stands out. Each
  *   is an array of marks, the largest first: `pixels`, Uint8Array(784), 0 (background) to 255; the
- *   box `top`, `left`, `bottom`, `right`; `warning`, what is unusual about its place and its ink,
+ *   box `top`, `left`, `bottom`, `right`; `thickness`, the width of its strokes as a share of its
+ *   longer side; `warning`, what is unusual about its place and its ink,
  *   or "".
  */
 function findDigits(gray) {
@@ -25,7 +26,12 @@ function findDigits(gray) {
   }
   if (found.length === 2 && isSheet(found[0].marks[0])) found.reverse();
   return found.map(({ ink, marks }) =>
-    marks.map((mark) => ({ ...mark, pixels: placeMark(ink, mark), warning: oddity(ink, mark) })),
+    marks.map((mark) => ({
+      ...mark,
+      pixels: placeMark(ink, mark),
+      thickness: mark.width / longerSide(mark),
+      warning: oddity(ink, mark),
+    })),
   );
 }
 
