@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 # What people take for pictures, too.
 _OTHER_PICTURES = (".avif", ".gif", ".svg", ".jxl", ".pdf")
 
+# As many files that are no pictures are named.
+_NAMED = 10
+
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command with the arguments `argv`; returns its exit status."""
@@ -113,20 +116,32 @@ def _image_files(arguments: list[str]) -> list[Path]:
             ) from None
         shown = [path for path in entries if not path.name.startswith(".")]
         inside = [path for path in shown if path.suffix.lower() in suffixes]
-        for path in shown:
-            suffix = path.suffix.lower()
-            if suffix in suffixes:
-                continue
-            if suffix in decoding.HEIC_SUFFIXES:
-                errors.warn(f"{path} is skipped; pip install pillow-heif to have it read")
-            elif suffix in _OTHER_PICTURES:
-                errors.warn(f"{path} is skipped; convert it to PNG or JPEG to have it read")
         if not inside:
             raise UserError(
                 f"the folder {argument} has no image ({', '.join(suffixes)}); name another"
             )
+        _name_skipped(argument, [path for path in shown if path not in inside])
         paths |= dict.fromkeys(inside)
     return list(paths)
+
+
+def _name_skipped(folder: Path, skipped: list[Path]) -> None:
+    """Warns of the files in a folder that are not read."""
+    from mnist_flax.predict import decoding
+
+    others = []
+    for path in skipped:
+        suffix = path.suffix.lower()
+        if suffix in decoding.HEIC_SUFFIXES:
+            errors.warn(f"{path} is skipped; pip install pillow-heif to have it read")
+        elif suffix in _OTHER_PICTURES:
+            errors.warn(f"{path} is skipped; convert it to PNG or JPEG to have it read")
+        elif os.path.isfile(path):
+            others.append(printable(path.name))
+    if others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        names = ", ".join(others[:_NAMED]) + more
+        errors.warn(f"{folder} also holds what is no picture, and is skipped: {names}")
 
 
 def _read(paths: list[Path]) -> tuple[dict[Path, list[Any]], dict[Path, str]]:

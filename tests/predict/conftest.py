@@ -20,14 +20,13 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Drawings of 0 to 9 and two files that are no images. Nothing else is in tmp_path."""
+    """Drawings of 0 to 9 and a hidden file. Nothing else is in tmp_path."""
     folder = tmp_path / "digits"
     folder.mkdir()
     for digit in range(10):
         suffix = (".png", ".JPG", ".jpeg", ".bmp")[digit % 4]
         drawn(digit, 200, 6).save(folder / f"{digit}{suffix}")
-    (folder / "notes.txt").write_text("not an image")
-    (folder / ".hidden.png").write_text("nor this")
+    (folder / ".hidden.png").write_text("not an image")
     return folder
 
 

@@ -170,10 +170,22 @@ def test_every_picture_that_is_skipped_is_named(capsys, monkeypatch, workdir, fo
     assert run("--workdir", workdir, "--json", folder) == 0
     out, err = capsys.readouterr()
     assert err.splitlines() == [
-        f"warning: {folder / name} is skipped; {remedy}" for name, remedy in skipped.items()
+        *(f"warning: {folder / name} is skipped; {remedy}" for name, remedy in skipped.items()),
+        f"warning: {folder} also holds what is no picture, and is skipped: table.csv",
     ]
     records = json.loads(out)
     assert [record["digit"] for record in records] == [*range(10), 4, 5]
+
+
+def test_many_files_that_are_no_pictures_are_one_line(capsys, workdir, folder) -> None:
+    for i in range(12):
+        (folder / f"{i:02}.txt").touch()
+    (folder / "more").mkdir()
+    assert run("--workdir", workdir, folder) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "is skipped: " + ", ".join(f"{i:02}.txt" for i in range(10)) + " and 2 more"
+    )
 
 
 def test_a_telephones_pictures_are_read_from_a_folder(capsys, workdir, folder) -> None:

@@ -179,7 +179,7 @@ def test_no_run(capsys, tmp_path, folder) -> None:
         (("--workdir", tmp_path / "none"), "is not the folder of a run"),
         (("--workdir", WEIGHTS), "is not the folder of a run"),
         (("--weights", tmp_path / "none.safetensors"), "cannot be read: No such file"),
-        (("--weights", folder / "notes.txt"), "is not a file of weights"),
+        (("--weights", folder / "0.png"), "is not a file of weights"),
     ]:
         assert expected in fails(capsys, *argv, folder, "--save-preview", output)
     assert names(tmp_path) == before
