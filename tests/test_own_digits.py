@@ -139,3 +139,11 @@ def test_scikit_learns_digits(bench, monkeypatch) -> None:
         paper = 255 if kind.endswith("dark") else 0
         assert {*np.asarray(first.picture).ravel()} == {paper}
         assert np.ptp(np.asarray(second.picture)) > 200
+
+
+def test_numbers_of_several_digits(network, write) -> None:
+    row = script("own_numbers").measure(2, write, 10, network)
+    _, length, n, digits, whole, miscounted, warned, _ = map(str.strip, row.split("|"))
+    assert (length, n) == ("2", "10")
+    assert 100 >= float(digits) >= float(whole) >= 70
+    assert int(miscounted) >= int(warned) >= 0

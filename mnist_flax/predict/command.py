@@ -73,7 +73,7 @@ def _run(args: argparse.Namespace) -> None:
 
     jax_setup.prepare()
     run = loading.choose(args.workdir, args.weights, args.data_dir)
-    readings, problems = _read(paths)
+    readings, problems = _read(paths, args.many)
     found = answers.answer([*readings.values()], lambda images: loading.logits(run, images))
     if args.many:
         found = [answers.in_reading_order(each) for each in found]
@@ -144,7 +144,7 @@ def _name_skipped(folder: Path, skipped: list[Path]) -> None:
         errors.warn(f"{folder} also holds what is no picture, and is skipped: {names}")
 
 
-def _read(paths: list[Path]) -> tuple[dict[Path, list[Any]], dict[Path, str]]:
+def _read(paths: list[Path], many: bool) -> tuple[dict[Path, list[Any]], dict[Path, str]]:
     """Reads image files.
 
     Returns:
@@ -155,7 +155,7 @@ def _read(paths: list[Path]) -> tuple[dict[Path, list[Any]], dict[Path, str]]:
     good, problems = {}, {}
     for path in paths:
         try:
-            good[path] = images.read(path)
+            good[path] = images.read(path, many)
         except UserError as error:
             problems[path] = str(error)
     return good, problems

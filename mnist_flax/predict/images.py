@@ -48,11 +48,12 @@ class Digit(NamedTuple):
 Reading = list[Digit]
 
 
-def read(path: str | Path) -> list[Reading]:
+def read(path: str | Path, many: bool = False) -> list[Reading]:
     """Reads an image file.
 
     Args:
       path: as for decoding.decode_file.
+      many: whether several digits are expected.
 
     Returns:
       One or two ways to read it, the likelier one first: the ink can be darker or lighter than
@@ -62,15 +63,15 @@ def read(path: str | Path) -> list[Reading]:
       UserError: the file cannot be decoded, or nothing stands out in it.
     """
     path = Path(path)
-    readings = find_digits(decoding.decode_file(path))
+    readings = find_digits(decoding.decode_file(path), many)
     if not readings:
         raise UserError(f"{path} is blank; give an image of a digit")
     return readings
 
 
-def read_image(image: Image.Image) -> list[Reading]:
+def read_image(image: Image.Image, many: bool = False) -> list[Reading]:
     """Reads an image as `read` reads a file; an empty list if nothing stands out in it."""
-    return find_digits(decoding.decode(image))
+    return find_digits(decoding.decode(image), many)
 
 
 def to_mnist(gray: np.ndarray) -> np.ndarray | None:
@@ -86,12 +87,12 @@ def to_mnist(gray: np.ndarray) -> np.ndarray | None:
     return readings[0][0].image if readings else None
 
 
-def find_digits(picture: Picture) -> list[Reading]:
+def find_digits(picture: Picture, many: bool = False) -> list[Reading]:
     """Finds the digits in a picture; returns what `read` returns, empty if it is blank."""
     found = []
     for ink in contrast.find_ink(picture.gray):
         ink = lines.without_lines(ink)
-        marks = strokes.find_marks(ink)
+        marks = strokes.find_marks(ink, many)
         if marks:
             found.append((ink, marks))
     if len(found) == 2 and strokes.is_sheet(found[0][1][0]):

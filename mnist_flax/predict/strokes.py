@@ -62,8 +62,13 @@ class Mark(NamedTuple):
         return int(self.mask.sum())
 
 
-def find_marks(ink: Ink) -> list[Mark]:
+def find_marks(ink: Ink, many: bool = False) -> list[Mark]:
     """Finds what was drawn.
+
+    Args:
+      ink: the ink of the picture, without lines.
+      many: whether several digits are expected, which may stand close to each other. If not,
+        what stands close together is taken for the broken strokes of one.
 
     Returns:
       The marks that are at least a third as large as the largest one; that one first.
@@ -81,7 +86,7 @@ def find_marks(ink: Ink) -> list[Mark]:
     if _largest(best) < 0.35 * _largest(cut):
         best = cut
     best = best or middle
-    marks = sorted(_group(best), key=lambda mark: -mark.extent)
+    marks = sorted(_group(best, many), key=lambda mark: -mark.extent)
     return [mark for mark in marks if 3 * mark.extent >= marks[0].extent]
 
 
@@ -182,12 +187,12 @@ def _is_frame(part: np.ndarray) -> bool:
     return bool(lined > 0.9 and part.mean() < 0.5)
 
 
-def _group(parts: list[Mark]) -> list[Mark]:
+def _group(parts: list[Mark], many: bool) -> list[Mark]:
     """Joins the parts of broken strokes."""
     marks = sorted(parts, key=lambda mark: -mark.area)
     i = 0
     while i < len(marks):
-        mates = [mark for mark in marks[i + 1 :] if _belongs(mark, marks[i])]
+        mates = [mark for mark in marks[i + 1 :] if _belongs(mark, marks[i], many)]
         for mate in mates:
             marks[i] = _join(marks[i], mate)
         marks = [mark for mark in marks if not any(mark is mate for mate in mates)]
@@ -195,7 +200,7 @@ def _group(parts: list[Mark]) -> list[Mark]:
     return marks
 
 
-def _belongs(small: Mark, large: Mark) -> bool:
+def _belongs(small: Mark, large: Mark, many: bool) -> bool:
     """Tells whether a mark is a part of the same digit as a larger one."""
     if small.area < large.area / 25:
         return False
@@ -214,11 +219,12 @@ def _belongs(small: Mark, large: Mark) -> bool:
         for a, b in zip(large.box, small.box, strict=True)
     )
     narrow = min(small.mask.shape[1], large.mask.shape[1])
-    if -across >= 0.5 * narrow:
+    beside = many and -down > 0.5 * small.height
+    if -across >= (0.8 if beside else 0.5) * narrow:
         return True
     if small.height < 0.5 * large.height:
         return width < 1.4 * height
-    return width < 0.9 * height and across < 0.6 * large.width
+    return not many and width < 0.9 * height and across < 0.6 * large.width
 
 
 def _join(one: Mark, other: Mark) -> Mark:

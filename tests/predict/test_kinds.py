@@ -63,9 +63,10 @@ def test_numbers_are_read_digit_by_digit(network, length) -> None:
         number = "".join(map(str, rng.integers(10, size=length)))
         font = glyphs.fonts()[i % len(glyphs.fonts())]
         side = 60 * length
-        sheet = sheets.place(rng, glyphs.typeset(number, font), (side, 1.5 * side))
-        picture = sheets.inked(sheet.ink, *sheets.shades(rng))
-        readings.append(images.read_image(sheets.image(sheets.noisy(rng, picture, 2))))
+        place = sheets.place(rng, glyphs.typeset(number, font), (side, 1.5 * side))
+        picture = sheets.inked(place.ink, *sheets.shades(rng))
+        sheet = sheets.image(sheets.noisy(rng, picture, 2))
+        readings.append(images.read_image(sheet, many=True))
         numbers.append(number)
     assert all(readings)
     found = [answers.in_reading_order(each) for each in answers.answer(readings, network)]
