@@ -63,15 +63,14 @@ def main() -> None:
     jax_setup.prepare()
     trained = loading.choose(arguments.workdir, arguments.weights)
     write = glyphs.from_fonts(glyphs.fonts(arguments.fonts))
-    print(
-        "| digits | numbers | digits read, % | numbers read, % | miscounted | ... with a warning |"
-    )
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        return loading.logits(trained, batch)
+
+    print("| digits | n | digits read, % | numbers read, % | miscounted | ... warned |")
     print("|---|---|---|---|---|---|")
     for length in (2, 3, 4):
-        print(
-            measure(length, write, arguments.n, lambda x: loading.logits(trained, x)),
-            flush=True,
-        )
+        print(measure(length, write, arguments.n, network), flush=True)
 
 
 if __name__ == "__main__":
