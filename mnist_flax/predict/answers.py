@@ -75,12 +75,14 @@ def answer(
 
 
 def single(answers: Sequence[Answer]) -> Answer:
-    """Takes the largest mark of a picture for its digit; warns if there are others."""
-    first = answers[0]
-    tall = [_height(each) >= _ANOTHER * _height(first) for each in answers]
-    if sum(tall) > 1:
-        return first._replace(warning=f"there are {sum(tall)} marks; try --many")
-    return first
+    """Takes the largest mark of a picture for its digit; warns if there are other digits."""
+    first, *others = answers
+    # A punch hole is a mark, too, but looks like no digit.
+    digits = [each for each in others if each.warning is None]
+    count = 1 + sum(_height(each) >= _ANOTHER * _height(first) for each in digits)
+    return (
+        first._replace(warning=f"there are {count} marks; try --many") if count > 1 else first
+    )
 
 
 def in_reading_order(answers: Sequence[Answer]) -> list[Answer]:

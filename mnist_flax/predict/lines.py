@@ -21,6 +21,9 @@ _BEYOND = 0.12
 _CORE = 0.5
 # In smaller pictures, in pixels, lines and strokes are equally thin.
 _SMALL = 64
+# The least size of what is left of a digit without lines, and the greatest of what is left of a
+# box, as shares of their own.
+_LEFT, _SCRAP = 0.75, 0.15
 _MOST_LINES = 60
 
 
@@ -49,9 +52,7 @@ def without_lines(ink: Ink) -> Ink:
     lines = _going_on(lines, mask)
     if not lines:
         return ink
-    rest = mask.copy()
-    for line in lines:
-        rest[tuple(line.pixels.T)] = False
+    rest = _with_free_marks(mask, _without(lines, mask))
     crossed = np.zeros_like(rest)
     for upright in (False, True):
         same = [line for line in lines if line.upright == upright]
@@ -67,6 +68,40 @@ def without_lines(ink: Ink) -> Ink:
     level = np.where(mask & ~rest & ~crossed, np.float32(0), ink.level)
     most = strongest(level)
     return Ink(level, ink.floor, most) if most > 1.3 * ink.floor else ink
+
+
+def _without(lines: list[_Line], mask: np.ndarray) -> np.ndarray:
+    """Removes the pixels of lines from a mask."""
+    rest = mask.copy()
+    for line in lines:
+        rest[tuple(line.pixels.T)] = False
+    return rest
+
+
+def _with_free_marks(mask: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Puts marks back that touch no rim and of which a part would be left.
+
+    They are digits of a fine pen, with strokes as straight and thin as lines.
+    """
+    labels = ndimage.label(mask, np.ones((3, 3)))[0]
+    at_rim = {*labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]}
+    touched = np.unique(labels[mask & ~rest])
+    rest = rest.copy()
+    for label in touched:
+        if label in at_rim:
+            continue
+        whole = labels == label
+        pieces = ndimage.find_objects(ndimage.label(rest & whole, np.ones((3, 3)))[0])
+        (box,) = ndimage.find_objects(whole.astype(np.int8))
+        left = max(map(_longer, pieces), default=0) / _longer(box)
+        if _SCRAP < left < _LEFT:
+            rest |= whole
+    return rest
+
+
+def _longer(box: tuple[slice, slice]) -> int:
+    """Returns the longer side of a box."""
+    return max(side.stop - side.start for side in box)
 
 
 def _find(mask: np.ndarray, upright: bool) -> list[_Line]:
@@ -137,16 +172,13 @@ def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
 
 def _core(lines: list[_Line], mask: np.ndarray) -> tuple[slice, slice] | None:
     """Finds the box of the largest thing that is no line; None if it is next to nothing."""
-    rest = mask.copy()
-    for line in lines:
-        rest[tuple(line.pixels.T)] = False
+    rest = _without(lines, mask)
     labels, count = ndimage.label(rest, np.ones((3, 3)))
     if not count:
         return None
     largest = int(np.bincount(labels.ravel())[1:].argmax())
     core: tuple[slice, slice] = ndimage.find_objects(labels)[largest]
-    longer = max(side.stop - side.start for side in core)
-    return core if longer >= 0.08 * max(mask.shape) else None
+    return core if _longer(core) >= 0.08 * max(mask.shape) else None
 
 
 def _along_rim(line: _Line, shape: tuple[int, ...]) -> bool:
@@ -184,7 +216,7 @@ def _goes_on(
     if any(other.upright != line.upright and _meets(place, other, near) for other in lines):
         return True
     length = abs(line.ends[1, along] - line.ends[0, along])
-    if core is None or max(each.stop - each.start for each in core) < _CORE * length:
+    if core is None or _longer(core) < _CORE * length:
         return False
     side = core[along]
     beyond = side.start - place[along] if end == 0 else place[along] - side.stop

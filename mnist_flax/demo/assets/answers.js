@@ -57,8 +57,11 @@ function doubtOf({ pixels, warning, top, left, bottom, right }) {
 }
 
 /** Warns if there are several marks, the largest first, as high as digits. */
-function severalMarks(marks) {
+function severalMarks([first, ...others]) {
   const high = ({ top, bottom }) => bottom - top;
-  const count = marks.filter((each) => high(each) >= ANOTHER * high(marks[0])).length;
+  // A punch hole in a picture is a mark, too, but looks like no digit.
+  const isDigit = (each) => !each.pixels || !doubtOf(each);
+  const isHigh = (each) => high(each) >= ANOTHER * high(first);
+  const count = 1 + others.filter((each) => isHigh(each) && isDigit(each)).length;
   return count > 1 ? `There are ${count} marks; it reads the largest.` : "";
 }

@@ -8,6 +8,8 @@ const THICKNESS = 1 / 25;
 const BEYOND = 0.12;
 const CORE = 0.5;
 const SMALL = 64;
+const LEFT = 0.75;
+const SCRAP = 0.15;
 const MOST_LINES = 60;
 
 /** Removes lines; where a stroke crosses one, the stroke stays. */
@@ -18,7 +20,7 @@ function withoutLines(ink) {
   const mask = maskAbove(ink.level, ink.floor);
   const lines = goingOn([...findLines(mask, false), ...findLines(mask, true)], mask);
   if (!lines.length) return ink;
-  const rest = erased(mask, lines);
+  const rest = withFreeMarks(mask, erased(mask, lines));
   const crossed = rest.data.slice();
   for (const upright of [false, true]) {
     const thickness = lines.filter((line) => line.upright === upright).map((x) => x.thickness);
@@ -36,6 +38,28 @@ function erased({ height, width, data }, lines) {
   const rest = data.slice();
   for (const { pixels } of lines) for (const at of pixels) rest[at] = 0;
   return { height, width, data: rest };
+}
+
+/**
+ * Puts marks back that touch no rim and of which a part would be left: they are digits of a fine
+ * pen, with strokes as straight and thin as lines.
+ */
+function withFreeMarks(mask, rest) {
+  const { labels, parts } = connectedParts(mask);
+  const { height, width } = mask;
+  const data = rest.data.slice();
+  const touched = new Set(labels.filter((_, at) => mask.data[at] && !rest.data[at]));
+  parts.forEach((part, i) => {
+    const { top, left, bottom, right } = part;
+    if (!touched.has(i + 1)) return;
+    if (top === 0 || left === 0 || bottom === height || right === width) return;
+    const own = data.map((value, at) => (labels[at] === i + 1 ? rest.data[at] : 0));
+    const pieces = connectedParts({ height, width, data: own }).parts;
+    const share = Math.max(0, ...pieces.map(longerSide)) / longerSide(part);
+    if (share <= SCRAP || share >= LEFT) return;
+    for (let at = 0; at < data.length; at++) if (labels[at] === i + 1) data[at] = 1;
+  });
+  return { height, width, data };
 }
 
 /** Marks in `crossed` the gaps of a mask, along one axis, that are narrower than `length`. */
