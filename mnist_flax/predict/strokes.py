@@ -204,8 +204,9 @@ def _belongs(small: Mark, large: Mark, many: bool) -> bool:
     """Tells whether a mark is a part of the same digit as a larger one."""
     if small.area < large.area / 25:
         return False
-    if small.width > 1.7 * large.width and small.size < 2 * small.width:
-        return False  # A blot, wider than any stroke.
+    shorter = min(small.mask.shape)
+    if shorter > 1.4 * large.width and small.size < 1.4 * shorter and small.mask.mean() > 0.65:
+        return False  # A blot or a punch hole: round, solid, and wider than the strokes.
     down, across = (
         max(a.start, b.start) - min(a.stop, b.stop)
         for a, b in zip(large.box, small.box, strict=True)

@@ -195,8 +195,11 @@ function groupParts(parts) {
 /** Tells whether a mark is a part of the same digit as a larger one. */
 function belongs(small, large) {
   if (small.area < large.area / 25) return false;
-  // A blot, wider than any stroke.
-  if (small.width > 1.7 * large.width && longerSide(small) < 2 * small.width) return false;
+  // A blot or a punch hole: round, solid, and wider than the strokes.
+  const shorter = Math.min(small.bottom - small.top, small.right - small.left);
+  const isRound = longerSide(small) < 1.4 * shorter;
+  const isSolid = small.area > 0.65 * small.mask.data.length;
+  if (shorter > 1.4 * large.width && isRound && isSolid) return false;
   const down = Math.max(large.top, small.top) - Math.min(large.bottom, small.bottom);
   const across = Math.max(large.left, small.left) - Math.min(large.right, small.right);
   if (Math.max(down, across) > 0.2 * longerSide(large)) return false;
