@@ -67,7 +67,7 @@ def find(root: Path = Path("/")) -> Accelerator | None:
       root: folder in which /dev and /sys lie.
 
     Returns:
-      None if there is none, or if CUDA_VISIBLE_DEVICES hides every GPU.
+      None without a GPU, or if CUDA_VISIBLE_DEVICES hides every one.
     """
     vendors = (root / "sys/bus/pci/devices").glob("*/vendor")
     devices = [*(root / "dev").glob("accel[0-9]*"), *(root / "dev/vfio").glob("[0-9]*")]

@@ -113,7 +113,7 @@ def is_sheet(mark: Mark) -> bool:
 
 
 def _largest(marks: list[Mark]) -> float:
-    """Returns the extent of the largest mark; 0 if there is none."""
+    """Returns the extent of the largest mark; 0 without marks."""
     return max((mark.extent for mark in marks), default=0.0)
 
 
