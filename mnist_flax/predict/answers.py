@@ -80,9 +80,9 @@ def single(answers: Sequence[Answer]) -> Answer:
     # A punch hole is a mark, too, but looks like no digit.
     digits = [each for each in others if each.warning is None]
     count = 1 + sum(_height(each) >= _ANOTHER * _height(first) for each in digits)
-    return (
-        first._replace(warning=f"there are {count} marks; try --many") if count > 1 else first
-    )
+    if count == 1:
+        return first
+    return first._replace(warning=f"there are {count} marks; try --many")
 
 
 def in_reading_order(answers: Sequence[Answer]) -> list[Answer]:

@@ -195,9 +195,8 @@ def _table(answered: "dict[Path, list[Answer]]", many: bool) -> str:
     width = max(map(len, ["file", *names]))
     box = f"{'box':19}  " if many else ""
     lines = [f"{'file':{width}}  {box}digit  probability  runner-up  probability"]
-    for name, each in zip(
-        names, (x for found in answered.values() for x in found), strict=True
-    ):
+    digits = [each for found in answered.values() for each in found]
+    for name, each in zip(names, digits, strict=True):
         (digit, first), (runner_up, second) = each.best_two
         box = "".join(f"{edge:4} " for edge in each.digit.box) + " " if many else ""
         line = (
@@ -225,10 +224,7 @@ def _preview(answered: "dict[Path, list[Answer]]", many: bool) -> bytes:
     return draw_boxes(
         [picture.gray for picture in pictures],
         [
-            [
-                tuple(x / picture.scale + picture.margin for x in each.digit.box)
-                for each in found
-            ]
+            [picture.place(each.digit.box) for each in found]
             for picture, found in zip(pictures, answered.values(), strict=True)
         ],
         [[each.best_two[0] for each in found] for found in answered.values()],
