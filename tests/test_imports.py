@@ -21,6 +21,7 @@ CORE = {
 BASE = {
     "errors",
     "paths",
+    "libraries",
     "progress",
     "metrics",
     "config",
@@ -34,6 +35,7 @@ BASE = {
 TABLE = {
     "errors": set(),
     "accelerators": set(),
+    "libraries": set(),
     "metrics": set(),
     "architecture": {"errors"},
     "config": {"errors", "paths", "architecture"},
@@ -44,7 +46,10 @@ TABLE = {
     "ops": {"parallel"},
     **dict.fromkeys(CORE, BASE | CORE),
     "plots": {"metrics", "augment", "config"},
-    "runs": {"errors", "paths", "progress", "config", "metrics", "plots", "parallel"},
+    "runs": {
+        *("errors", "paths", "libraries", "progress", "config", "metrics", "plots"),
+        "parallel",
+    },
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
     "cli": {"errors", "accelerators", "paths", "config", "ops"},
@@ -56,6 +61,7 @@ WITHOUT_JAX = {
     "errors",
     "accelerators",
     "paths",
+    "libraries",
     "progress",
     "metrics",
     "architecture",

@@ -217,6 +217,17 @@ def test_strange_settings_and_names(here: Path, command: str) -> None:
         assert (here / new / "curves.png").exists()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_folders_named_like_libraries(here: Path, command: str) -> None:
+    """Python would import such a folder, empty, where the library is not installed."""
+    for name in ("torch", "tensorflow", "pandas", "boto3", "cloudpickle", "pillow_heif"):
+        (here / name).mkdir()
+    result = run(command, arguments(command, here), cwd=here)
+    assert (result.returncode, result.stderr.startswith("Traceback")) == (0, False)
+    assert_no_noise(result)
+    assert_done(command, here / "new")
+
+
 def test_settings_of_jax_change_no_number(here: Path, original: Path) -> None:
     result = run(
         "main",

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from mnist_flax import libraries
 from mnist_flax.errors import UserError
 from mnist_flax.export.network import Network, Program
 
@@ -104,6 +105,8 @@ def check_available(name: str) -> None:
     for library in FORMATS[name].libraries:
         try:
             importlib.import_module(library)
+            if not libraries.is_installed(library):
+                raise ImportError("a folder here has its name")
         except ImportError as error:
             raise UserError(
                 f"format {name} needs {library}, which cannot be imported ({error}); "

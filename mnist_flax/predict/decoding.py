@@ -1,7 +1,6 @@
 """Decodes a person's picture file into grey levels."""
 
 import contextlib
-import importlib.util
 import io
 import warnings
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from mnist_flax import libraries
 from mnist_flax.errors import UserError
 from mnist_flax.paths import check_not_a_pipe
 
@@ -56,7 +56,7 @@ class Picture(NamedTuple):
 
 def reads_heic() -> bool:
     """Tells whether pillow-heif, which reads a telephone's HEIC files, is installed."""
-    return importlib.util.find_spec("pillow_heif") is not None
+    return libraries.is_installed("pillow_heif")
 
 
 def decode_file(path: Path) -> Picture:

@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
-from tensorboardX import summary
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import masked_crc32c
 
-from mnist_flax import errors, metrics, progress
+from mnist_flax import errors, libraries, metrics, progress
 from mnist_flax.config import flatten
 from mnist_flax.runs import files
 from mnist_flax.runs.curves_writer import not_drawn
 from mnist_flax.runs.writers import Answers
+
+# tensorboardX imports PyTorch where it finds it, which takes seconds and brings nothing.
+with libraries.hidden("torch"):
+    from tensorboardX import summary
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.summary_pb2 import Summary
+    from tensorboardX.record_writer import masked_crc32c
 
 _TAGS = {
     "train_loss": "train/loss",

@@ -145,14 +145,16 @@ def _from_torch(data: bytes) -> Weights:
     checked = _checked_zip(data)
     try:
         import torch
-    except ImportError:
+
+        version = torch.__version__
+    except (ImportError, AttributeError):  # The latter where a folder here has that name.
         raise UserError(
             "it can only be read where PyTorch is installed (pip install torch); or "
             "convert it there with safetensors.torch.save_file(state_dict, 'net.safetensors')"
         ) from None
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _TORCH:
+    if tuple(int(part) for part in version.split(".")[:2]) < _TORCH:
         raise UserError(
-            f"a damaged or malicious file can attack PyTorch {torch.__version__}; install "
+            f"a damaged or malicious file can attack PyTorch {version}; install "
             f"{'.'.join(map(str, _TORCH))} or later, or convert the file to .safetensors"
         )
     try:
