@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from mnist_flax.predict import doubt
+from mnist_flax.predict import doubt, ones
 from mnist_flax.predict.images import Digit, Reading
 
 # A mark that is at least this large beside the largest one is another digit.
@@ -57,10 +57,12 @@ def answer(
     images = np.stack([mark.image for mark in marks])
     logits = np.asarray(network(images), np.float64)
     doubts = doubt.warnings_for(images, logits.argmax(1))
-    judged = iter(
-        (Answer(mark, shares, mark.warning or (unlike and _doubt(mark, unlike))), unlike)
-        for mark, shares, unlike in zip(marks, softmax(logits, axis=1), doubts, strict=True)
-    )
+    probabilities = softmax(logits, axis=1)
+    warnings = [
+        mark.warning or (unlike and _doubt(mark, unlike)) or _one(mark, each)
+        for mark, each, unlike in zip(marks, logits, doubts, strict=True)
+    ]
+    judged = zip(map(Answer, marks, probabilities, warnings), doubts, strict=True)
     chosen = []
     for readings in pictures:
         ways = [[next(judged) for _ in reading] for reading in readings]
@@ -78,7 +80,7 @@ def single(answers: Sequence[Answer]) -> Answer:
     """Takes the largest mark of a picture for its digit; warns if there are other digits."""
     first, *others = answers
     # A punch hole is a mark, too, but looks like no digit.
-    digits = [each for each in others if each.warning is None]
+    digits = [each for each in others if each.warning in (None, ones.WARNING)]
     count = 1 + sum(_height(each) >= _ANOTHER * _height(first) for each in digits)
     if count == 1:
         return first
@@ -102,6 +104,11 @@ def _doubt(mark: Digit, unlike: str) -> str:
     """Says what a mark that is unlike its digit may be."""
     left, top, right, bottom = mark.box
     return _TOUCHING if right - left > _WIDE * (bottom - top) else unlike
+
+
+def _one(mark: Digit, logits: np.ndarray) -> str | None:
+    """Warns of a 7 that may be a 1."""
+    return ones.WARNING if ones.may_be_one(mark.image, logits) else None
 
 
 def _height(each: Answer) -> int:

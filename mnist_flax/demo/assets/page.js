@@ -138,11 +138,12 @@ function answer(shares, sentence) {
 /** Says what the digit alone does not: how sure it is, and what else it may be. */
 function describe(shares, pixels, warning) {
   if (warning) return warning;
+  if (mayBeOne(pixels, shares)) return "It may be a 1 with a long flag.";
   const first = largest(shares);
   const second = largest(shares.map((share, digit) => (digit === first ? 0 : share)));
   if (shares[first] < 0.6) return `Perhaps. It may be ${withArticle(second)}.`;
   if (shares[first] < 0.9) return `Probably, or else ${withArticle(second)}.`;
-  return mayBeOne(pixels, shares) ? "Or a 1 with a long flag?" : "";
+  return "";
 }
 
 const largest = (shares) => shares.indexOf(Math.max(...shares));
