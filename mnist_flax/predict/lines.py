@@ -25,6 +25,8 @@ _SMALL = 64
 # box, as shares of their own.
 _LEFT, _SCRAP = 0.75, 0.15
 _MOST_LINES = 60
+# What is this many times as dark as a line is no part of it.
+_DARKER = 1.3
 
 
 class _Line(NamedTuple):
@@ -35,12 +37,14 @@ class _Line(NamedTuple):
       pixels: int[N,2], row and column of each pixel in the picture as it is.
       ends: float[2,2], row and column of both ends.
       thickness: its median, in pixels.
+      level: how dark its ink is, the median of its middle.
     """
 
     upright: bool
     pixels: np.ndarray
     ends: np.ndarray
     thickness: int
+    level: float
 
 
 def without_lines(ink: Ink) -> Ink:
@@ -48,11 +52,16 @@ def without_lines(ink: Ink) -> Ink:
     if max(ink.level.shape) < _SMALL:
         return ink
     mask = ink.level > ink.floor
-    lines = _find(mask, upright=False) + _find(mask.T, upright=True)
+    lines = _find(ink.level, mask, upright=False) + _find(ink.level.T, mask.T, upright=True)
     lines = _going_on(lines, mask)
     if not lines:
         return ink
-    rest = _with_free_marks(mask, _without(lines, mask))
+    rest = _without(lines, mask)
+    for line in lines:
+        # A pen's stroke along a line is darker than the line.
+        at = tuple(line.pixels.T)
+        rest[at] = ink.level[at] > _DARKER * line.level
+    rest = _with_free_marks(mask, rest)
     crossed = np.zeros_like(rest)
     for upright in (False, True):
         same = [line for line in lines if line.upright == upright]
@@ -104,8 +113,8 @@ def _longer(box: tuple[slice, slice]) -> int:
     return max(side.stop - side.start for side in box)
 
 
-def _find(mask: np.ndarray, upright: bool) -> list[_Line]:
-    """Finds nearly level, thin, straight lines in bool[H,W], the longest first."""
+def _find(level: np.ndarray, mask: np.ndarray, upright: bool) -> list[_Line]:
+    """Finds nearly level, thin, straight lines in a mask, bool[H,W], the longest first."""
     longer = max(mask.shape)
     thickest, least = max(3, int(_THICKNESS * longer)), max(12, _LENGTH * longer)
     changes = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T
@@ -142,9 +151,11 @@ def _find(mask: np.ndarray, upright: bool) -> list[_Line]:
                 ]
             )
             thickness = int(np.median(stops[on] - starts[on]))
+            middles = (starts[on] + stops[on] - 1) // 2
+            shade = float(np.median(level[middles, columns[on]]))
             if upright:
                 pixels, ends = pixels[:, ::-1], ends[:, ::-1]
-            lines.append(_Line(upright, pixels, ends, thickness))
+            lines.append(_Line(upright, pixels, ends, thickness, shade))
         columns, starts, stops = (np.delete(each, on) for each in (columns, starts, stops))
     return lines
 
@@ -213,7 +224,12 @@ def _goes_on(
         line, end, lines, mask
     ):
         return True
-    if any(other.upright != line.upright and _meets(place, other, near) for other in lines):
+    if any(
+        other.upright != line.upright
+        and line.level < _DARKER * other.level
+        and _meets(place, other, near)
+        for other in lines
+    ):
         return True
     length = abs(line.ends[1, along] - line.ends[0, along])
     if core is None or _longer(core) < _CORE * length:
