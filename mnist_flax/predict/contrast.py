@@ -12,6 +12,8 @@ from scipy import ndimage
 
 # The window's side, as a share of the picture's longer side: wider than the boldest stroke.
 _WINDOW = 0.35
+# Beside strokes it is this many times as wide as they are, if that is less than so much of it.
+_STROKES, _NARROWER = 4, 0.9
 # Added to the paper's grey levels, of 255: in nearly black paper noise is no contrast.
 _DARK = 24
 # The least contrast that can be ink, of 1, and the least in standard deviations of the noise.
@@ -25,11 +27,13 @@ class Ink(NamedTuple):
       level: float32[H,W], 0 (paper) to 1 (black ink on white paper).
       floor: the least level that is no noise.
       most: the level of the strongest ink.
+      gray: float32[H,W], the grey levels that it was measured in, 255 less each if it is light.
     """
 
     level: np.ndarray
     floor: float
     most: float
+    gray: np.ndarray
 
 
 def find_ink(gray: np.ndarray) -> list[Ink]:
@@ -55,6 +59,23 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
     return [ink for ink in inks if ink.most > 1.3 * ink.floor]
 
 
+def narrowed(ink: Ink, width: float) -> Ink:
+    """Measures ink anew beside its strokes: what is much wider than they are is paper, too.
+
+    Args:
+      ink: of the whole picture.
+      width: of its strokes, in pixels.
+
+    Returns:
+      The same ink where its strokes are not fine.
+    """
+    window = max(5, int(_STROKES * width) | 1)
+    if window > _NARROWER * _WINDOW * max(ink.gray.shape):
+        return ink
+    found = _ink(ink.gray, _paper(ink.gray, window))
+    return found if found.most > 1.3 * found.floor else ink
+
+
 def _paper(gray: np.ndarray, window: int) -> np.ndarray:
     """Fills what is dark and narrower than a window; the rim goes on outside the picture."""
     half = window // 2
@@ -74,7 +95,7 @@ def _ink(gray: np.ndarray, paper: np.ndarray) -> Ink:
     floor = max(float(usual) + (0.67 + _NOISE) * noise, _LEAST)
     # Noise is as strong in dark paper as in light paper, though not as a share of it.
     level[darker < floor * (float(np.median(paper)) + _DARK)] = 0
-    return Ink(level, floor, strongest(level))
+    return Ink(level, floor, strongest(level), gray)
 
 
 def strongest(level: np.ndarray) -> float:

@@ -91,10 +91,14 @@ def find_digits(picture: Picture, many: bool = False) -> list[Reading]:
     """Finds the digits in a picture; returns what `read` returns, empty if it is blank."""
     found = []
     for ink in contrast.find_ink(picture.gray):
-        ink = lines.without_lines(ink)
-        marks = strokes.find_marks(ink, many)
+        clean = lines.without_lines(ink)
+        marks = strokes.find_marks(clean, many)
+        finer = contrast.narrowed(ink, strokes.darkest_width(clean, marks[0])) if marks else ink
+        if finer is not ink:
+            clean = lines.without_lines(finer)
+            marks = strokes.find_marks(clean, many)
         if marks:
-            found.append((ink, marks))
+            found.append((clean, marks))
     if len(found) == 2 and strokes.is_sheet(found[0][1][0]):
         found.reverse()
     return [

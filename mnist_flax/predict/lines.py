@@ -76,7 +76,7 @@ def without_lines(ink: Ink) -> Ink:
         return ink
     level = np.where(mask & ~rest & ~crossed, np.float32(0), ink.level)
     most = strongest(level)
-    return Ink(level, ink.floor, most) if most > 1.3 * ink.floor else ink
+    return ink._replace(level=level, most=most) if most > 1.3 * ink.floor else ink
 
 
 def _without(lines: list[_Line], mask: np.ndarray) -> np.ndarray:

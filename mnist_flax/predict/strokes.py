@@ -19,6 +19,8 @@ _THICK = 0.15
 _SHEET = 40
 # Parts with less area than this share of the largest one are specks.
 _SPECK = 1 / 200
+# What is lighter than this share of a mark's strongest ink may be a shadow.
+_DARKEST = 0.65
 # What covers more of the rim than this is a frame, or the edge of a table or a scanner.
 _ALONG = 0.25
 # What is larger than this share of a frame may be the digit inside it.
@@ -96,6 +98,12 @@ def _stroke_width(mask: np.ndarray) -> float:
     # transform measures to the nearest pixel outside, which is half a pixel more.
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     return 4 * (float(inside[mask].mean()) - 0.5)
+
+
+def darkest_width(ink: Ink, mark: Mark) -> float:
+    """Measures the width of a mark's darkest strokes, without a shadow that joins them."""
+    level = np.where(mark.mask, ink.level[mark.box], 0)
+    return _stroke_width(level > _DARKEST * float(np.percentile(level[mark.mask], 95)))
 
 
 def is_sheet(mark: Mark) -> bool:
