@@ -25,6 +25,8 @@ _SMALL = 64
 # box, as shares of their own.
 _LEFT, _SCRAP = 0.75, 0.15
 _MOST_LINES = 60
+# How many times as high as wide the tooth of a comb is at least.
+_TOOTH = 4
 # What is this many times as dark as a line is no part of it.
 _DARKER = 1.3
 
@@ -61,7 +63,7 @@ def without_lines(ink: Ink) -> Ink:
         # A pen's stroke along a line is darker than the line.
         at = tuple(line.pixels.T)
         rest[at] = ink.level[at] > _DARKER * line.level
-    rest = _with_free_marks(mask, rest)
+    rest = _without_teeth(lines, _with_free_marks(mask, rest))
     crossed = np.zeros_like(rest)
     for upright in (False, True):
         same = [line for line in lines if line.upright == upright]
@@ -106,6 +108,27 @@ def _with_free_marks(mask: np.ndarray, rest: np.ndarray) -> np.ndarray:
         if _SCRAP < left < _LEFT:
             rest |= whole
     return rest
+
+
+def _without_teeth(lines: list[_Line], rest: np.ndarray) -> np.ndarray:
+    """Removes the teeth of a comb: alike bars as thin as the level line that they stand on."""
+    labels = ndimage.label(rest, np.ones((3, 3)))[0]
+    boxes = ndimage.find_objects(labels)
+    kept = rest.copy()
+    for line in lines:
+        if line.upright:
+            continue
+        bars = []
+        for label, (rows, columns) in enumerate(boxes, 1):
+            height, width = rows.stop - rows.start, columns.stop - columns.start
+            foot = np.array([rows.stop, (columns.start + columns.stop - 1) / 2])
+            is_thin = width <= line.thickness + 1 and height >= _TOOTH * width
+            if is_thin and _meets(foot, line, line.thickness + 3):
+                bars.append((label, height))
+        for label, height in bars:
+            if sum(abs(height - other) <= 2 for _, other in bars) > 1:
+                kept[labels == label] = False
+    return kept
 
 
 def _longer(box: tuple[slice, slice]) -> int:
@@ -218,18 +241,12 @@ def _goes_on(
     """Tells whether a line goes on at an end (0: the first, 1: the last)."""
     along = 0 if line.upright else 1
     place = line.ends[end]
-    near = line.thickness + 3
     rim = 2 + max(mask.shape) / 100
     if min(place[along], mask.shape[along] - 1 - place[along]) < rim and _alone(
         line, end, lines, mask
     ):
         return True
-    if any(
-        other.upright != line.upright
-        and line.level < _DARKER * other.level
-        and _meets(place, other, near)
-        for other in lines
-    ):
+    if _ends_at(line, end, lines) or (core is not None and _is_side(line, end, lines)):
         return True
     length = abs(line.ends[1, along] - line.ends[0, along])
     if core is None or _longer(core) < _CORE * length:
@@ -237,6 +254,29 @@ def _goes_on(
     side = core[along]
     beyond = side.start - place[along] if end == 0 else place[along] - side.stop
     return bool(beyond > _BEYOND * length)
+
+
+def _ends_at(line: _Line, end: int, lines: list[_Line]) -> bool:
+    """Tells whether a line ends at another one, drawn by a pen as strong as its own."""
+    return any(
+        other.upright != line.upright
+        and line.level < _DARKER * other.level
+        and line.thickness < 1.5 * other.thickness + 2
+        and _meets(line.ends[end], other, line.thickness + 3)
+        for other in lines
+    )
+
+
+def _is_side(line: _Line, end: int, lines: list[_Line]) -> bool:
+    """Tells whether a line is a side of a box whose next side a digit covers."""
+    return any(
+        other is not line
+        and other.upright == line.upright
+        and abs(other.thickness - line.thickness) <= 1
+        and np.abs(other.ends - line.ends)[:, 0 if line.upright else 1].max() <= 3
+        and all(_ends_at(each, 1 - end, lines) for each in (line, other))
+        for other in lines
+    )
 
 
 def _alone(line: _Line, end: int, lines: list[_Line], mask: np.ndarray) -> bool:
