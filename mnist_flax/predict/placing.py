@@ -33,8 +33,11 @@ def to_mnist(ink: Ink, mark: Mark) -> np.ndarray:
     )
     mask[rows, columns] = mark.mask
     inside = level[mask]
+    # Gaps in strokes have little ink of their own.
+    bridges = mask & (level <= ink.floor)
     full = np.percentile(inside[inside >= np.median(inside)], 60)
     level = np.clip((level - ink.floor / 2) / (full - ink.floor / 2), 0, 1)
+    level[bridges] = 1
     outside = ndimage.distance_transform_edt(~mask)
     # Keep the faded edge of a stroke, up to half the stroke's width.
     level[(outside > mark.width / 2 + 1) | (level < 0.2)] = 0

@@ -21,6 +21,8 @@ _SHEET = 40
 _SPECK = 1 / 200
 # What is lighter than this share of a mark's strongest ink may be a shadow.
 _DARKEST = 0.65
+# A gap in a stroke is narrower than this share of a mark's size, and than the stroke's width.
+_GAP = 0.1
 # What covers more of the rim than this is a frame, or the edge of a table or a scanner.
 _ALONG = 0.25
 # What is larger than this share of a frame may be the digit inside it.
@@ -202,7 +204,7 @@ def _group(parts: list[Mark], many: bool) -> list[Mark]:
     while i < len(marks):
         mates = [mark for mark in marks[i + 1 :] if _belongs(mark, marks[i], many)]
         for mate in mates:
-            marks[i] = _join(marks[i], mate)
+            marks[i] = _join(marks[i], mate, bridged=not many)
         marks = [mark for mark in marks if not any(mark is mate for mate in mates)]
         i = 0 if mates else i + 1
     return marks
@@ -233,21 +235,42 @@ def _belongs(small: Mark, large: Mark, many: bool) -> bool:
         return True
     if small.height < 0.5 * large.height:
         return width < 1.4 * height
-    return not many and width < 0.9 * height and across < 0.6 * large.width
+    if many:
+        return False
+    if width < 0.9 * height and across < 0.6 * large.width:
+        return True
+    _, first, second = _together(large, small)
+    gap = float(_distance(first)[second].min())
+    return gap <= min(_GAP * large.size, large.width + 1)
 
 
-def _join(one: Mark, other: Mark) -> Mark:
-    """Makes one mark of two."""
-    box = tuple(
+def _together(one: Mark, other: Mark) -> tuple[Box, np.ndarray, np.ndarray]:
+    """Returns the box of both marks, and the mask of each in it."""
+    rows, columns = (
         slice(min(a.start, b.start), max(a.stop, b.stop))
         for a, b in zip(one.box, other.box, strict=True)
     )
-    mask = np.zeros([side.stop - side.start for side in box], bool)
-    for mark in (one, other):
-        within = tuple(
-            slice(a.start - b.start, a.stop - b.start)
-            for a, b in zip(mark.box, box, strict=True)
-        )
-        mask[within] |= mark.mask
+    masks = np.zeros((2, rows.stop - rows.start, columns.stop - columns.start), bool)
+    for mark, mask in zip((one, other), masks, strict=True):
+        top, left = mark.box[0].start - rows.start, mark.box[1].start - columns.start
+        mask[top : top + mark.mask.shape[0], left : left + mark.mask.shape[1]] = mark.mask
+    return (rows, columns), masks[0], masks[1]
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """Measures the distance of each pixel from a mask."""
+    far: np.ndarray = ndimage.distance_transform_edt(~mask)
+    return far
+
+
+def _join(one: Mark, other: Mark, bridged: bool) -> Mark:
+    """Makes one mark of two; if `bridged`, with what lies between them if they are close."""
+    box, first, second = _together(one, other)
+    mask = first | second
+    if bridged:
+        both = _distance(first) + _distance(second)
+        gap = float(both[mask].min())
+        if gap <= _GAP * max(mask.shape):
+            mask |= both <= 1.1 * gap + 0.5
     width = (one.area * one.width + other.area * other.width) / (one.area + other.area)
-    return Mark((box[0], box[1]), mask, width, one.rim + other.rim)
+    return Mark(box, mask, width, one.rim + other.rim)
