@@ -159,6 +159,9 @@ def _find(level: np.ndarray, mask: np.ndarray, upright: bool) -> list[_Line]:
         # The longest stretch without a gap that is wider than a digit in the way.
         pieces = np.split(on, np.flatnonzero(np.diff(columns[on]) > 0.5 * longer) + 1)
         on = max(pieces, key=len)
+        thickness = int(np.median(stops[on] - starts[on]))
+        # Specks in its way do not make a stroke a line.
+        on = on[stops[on] - starts[on] >= thickness / 2]
         length = columns[on[-1]] - columns[on[0]] + 1
         if length >= least and len(on) >= 0.5 * length:
             ends = np.array(
@@ -173,7 +176,6 @@ def _find(level: np.ndarray, mask: np.ndarray, upright: bool) -> list[_Line]:
                     for i, n in zip(on, stops[on] - starts[on], strict=True)
                 ]
             )
-            thickness = int(np.median(stops[on] - starts[on]))
             middles = (starts[on] + stops[on] - 1) // 2
             shade = float(np.median(level[middles, columns[on]]))
             if upright:

@@ -214,9 +214,20 @@ def _belongs(small: Mark, large: Mark, many: bool) -> bool:
     """Tells whether a mark is a part of the same digit as a larger one."""
     if small.area < large.area / 25:
         return False
+    # A blot or a punch hole is round, solid, and wider than the strokes.
     shorter = min(small.mask.shape)
-    if shorter > 1.4 * large.width and small.size < 1.4 * shorter and small.mask.mean() > 0.65:
-        return False  # A blot or a punch hole: round, solid, and wider than the strokes.
+    is_blot = (
+        shorter > 1.4 * large.width
+        and small.size < 1.4 * shorter
+        and small.mask.mean() > 0.65
+    )
+    if not many:
+        _, first, second = _together(large, small)
+        gap = float(_distance(first)[second].min())
+        if gap <= min(_GAP * max(first.shape), large.width + 1):
+            return not is_blot or gap <= _GAP / 2 * max(first.shape)
+    if is_blot:
+        return False
     down, across = (
         max(a.start, b.start) - min(a.stop, b.stop)
         for a, b in zip(large.box, small.box, strict=True)
@@ -235,13 +246,7 @@ def _belongs(small: Mark, large: Mark, many: bool) -> bool:
         return True
     if small.height < 0.5 * large.height:
         return width < 1.4 * height
-    if many:
-        return False
-    if width < 0.9 * height and across < 0.6 * large.width:
-        return True
-    _, first, second = _together(large, small)
-    gap = float(_distance(first)[second].min())
-    return gap <= min(_GAP * large.size, large.width + 1)
+    return not many and width < 0.9 * height and across < 0.6 * large.width
 
 
 def _together(one: Mark, other: Mark) -> tuple[Box, np.ndarray, np.ndarray]:
@@ -271,6 +276,6 @@ def _join(one: Mark, other: Mark, bridged: bool) -> Mark:
         both = _distance(first) + _distance(second)
         gap = float(both[mask].min())
         if gap <= _GAP * max(mask.shape):
-            mask |= both <= 1.1 * gap + 0.5
+            mask |= both <= 1.5 * gap
     width = (one.area * one.width + other.area * other.width) / (one.area + other.area)
     return Mark(box, mask, width, one.rim + other.rim)
