@@ -46,7 +46,7 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
       The ink if it is dark and if it is light, the more likely one first; without one that does
       not stand out from the noise.
     """
-    gray = _smooth(gray * (255 / max(float(np.percentile(gray, 99.9)), 1)))
+    gray = _smooth(_stretched(gray))
     window = max(5, int(_WINDOW * max(gray.shape)) | 1)
     grays = (gray, 255 - gray)
     # The right one removes all strokes, the other one fills their holes and keeps the strokes:
@@ -57,6 +57,20 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
     ]
     inks = [_ink(grays[i], _paper(grays[i], window)) for i in np.argsort(edges, kind="stable")]
     return [ink for ink in inks if ink.most > 1.3 * ink.floor]
+
+
+def on_even_paper(gray: np.ndarray) -> list[Ink]:
+    """Measures ink on paper that is of one shade, its lightest: first dark ink, then light."""
+    gray = _smooth(_stretched(gray))
+    grays = (gray, 255 - gray)
+    inks = [_ink(each, np.full_like(each, np.percentile(each, 98))) for each in grays]
+    return [ink for ink in inks if ink.most > 1.3 * ink.floor]
+
+
+def _stretched(gray: np.ndarray) -> np.ndarray:
+    """Scales grey levels so that the lightest are 255."""
+    stretched: np.ndarray = gray * (255 / max(float(np.percentile(gray, 99.9)), 1))
+    return stretched
 
 
 def narrowed(ink: Ink, width: float) -> Ink:

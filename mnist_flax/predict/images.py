@@ -16,12 +16,14 @@ import numpy as np
 from PIL import Image
 
 from mnist_flax.errors import UserError
-from mnist_flax.predict import contrast, decoding, lines, placing, strokes
+from mnist_flax.predict import contrast, cropping, decoding, lines, placing, strokes
 from mnist_flax.predict.decoding import Picture
 from mnist_flax.predict.strokes import Mark
 
 # Ink that covers more of the picture, and of its own box, than these is no digit.
 _MOSTLY_INK, _SOLID = 0.5, 0.7
+# ... unless it is a bar, a 1 that is cut tight: of strokes less wide, as a share of its size.
+_BAR = 0.35
 # Ink with less contrast than this, or than this many times the noise, is too faint to be sure.
 _FAINT, _UNSURE = 0.06, 1.8
 # A mark that is at the rim on one side, and this far from the other, was cut off there.
@@ -89,7 +91,8 @@ def to_mnist(gray: np.ndarray) -> np.ndarray | None:
 
 def find_digits(picture: Picture, many: bool = False) -> list[Reading]:
     """Finds the digits in a picture; returns what `read` returns, empty if it is blank."""
-    found = []
+    tight = None if many else cropping.find_tight(picture.gray)
+    found = [(tight[0], [tight[1]])] if tight else []
     for ink in contrast.find_ink(picture.gray):
         clean = lines.without_lines(ink)
         marks = strokes.find_marks(clean, many)
@@ -99,7 +102,7 @@ def find_digits(picture: Picture, many: bool = False) -> list[Reading]:
             marks = strokes.find_marks(clean, many)
         if marks:
             found.append((clean, marks))
-    if len(found) == 2 and strokes.is_sheet(found[0][1][0]):
+    if len(found) == 2 and not tight and strokes.is_sheet(found[0][1][0]):
         found.reverse()
     return [
         [
@@ -125,7 +128,8 @@ def _box(picture: Picture, mark: Mark) -> tuple[int, int, int, int]:
 
 def _warning(ink: contrast.Ink, mark: Mark) -> str | None:
     """Tells what is unusual about a mark's place and ink."""
-    if mark.area > max(_MOSTLY_INK * ink.level.size, _SOLID * mark.mask.size):
+    covered = mark.area > max(_MOSTLY_INK * ink.level.size, _SOLID * mark.mask.size)
+    if covered and mark.width > _BAR * mark.size:
         return "ink covers most of the picture"
     for side, length in zip(mark.box, ink.level.shape, strict=True):
         before, behind = side.start, length - side.stop

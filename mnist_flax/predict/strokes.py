@@ -81,11 +81,11 @@ def find_marks(ink: Ink, many: bool = False) -> list[Mark]:
     # Below a share of the ink are the traces of a JPEG's compression.
     levels = np.linspace(max(ink.floor, 0.12 * ink.most), 0.8 * ink.most, _LEVELS)
     for level in levels:
-        inner = [part for part in _parts(ink.level > level) if not part.rim]
+        inner = [part for part in find_parts(ink.level > level) if not part.rim]
         if inner and _largest(inner) > 1.02 * _largest(best):
             best = inner
     # A digit that is cut tight touches the rim; what does not touch it is a speck.
-    middle = _parts(ink.level > ink.floor + 0.4 * (ink.most - ink.floor))
+    middle = find_parts(ink.level > ink.floor + 0.4 * (ink.most - ink.floor))
     cut = [part for part in middle if part.rim <= _ALONG]
     if _largest(best) < 0.35 * _largest(cut):
         best = cut
@@ -127,7 +127,7 @@ def _largest(marks: list[Mark]) -> float:
     return max((mark.extent for mark in marks), default=0.0)
 
 
-def _parts(mask: np.ndarray) -> list[Mark]:
+def find_parts(mask: np.ndarray) -> list[Mark]:
     """Finds the connected parts of a mask, without specks and frames."""
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
@@ -142,7 +142,7 @@ def _parts(mask: np.ndarray) -> list[Mark]:
         if _is_frame(part):
             # A printed box, and what touches it from within; or else a square 0.
             corner = boxes[i][0].start, boxes[i][1].start
-            inner = [_moved(each, corner) for each in _parts(_without_frame(part))]
+            inner = [_moved(each, corner) for each in find_parts(_without_frame(part))]
             inner = [each for each in inner if each.size > _INSIDE * mark.size]
             frames.append(mark)
             parts += inner or [mark]
@@ -204,7 +204,7 @@ def _group(parts: list[Mark], many: bool) -> list[Mark]:
     while i < len(marks):
         mates = [mark for mark in marks[i + 1 :] if _belongs(mark, marks[i], many)]
         for mate in mates:
-            marks[i] = _join(marks[i], mate, bridged=not many)
+            marks[i] = join(marks[i], mate, bridged=not many)
         marks = [mark for mark in marks if not any(mark is mate for mate in mates)]
         i = 0 if mates else i + 1
     return marks
@@ -268,7 +268,7 @@ def _distance(mask: np.ndarray) -> np.ndarray:
     return far
 
 
-def _join(one: Mark, other: Mark, bridged: bool) -> Mark:
+def join(one: Mark, other: Mark, bridged: bool) -> Mark:
     """Makes one mark of two; if `bridged`, with what lies between them if they are close."""
     box, first, second = _together(one, other)
     mask = first | second
