@@ -23,9 +23,9 @@ from mnist_flax.predict.strokes import Mark
 # Ink that covers more of the picture, and of its own box, than these is no digit.
 _MOSTLY_INK, _SOLID = 0.5, 0.7
 # ... unless it is a bar, a 1 that is cut tight: of strokes less wide, as a share of its size.
-_BAR = 0.35
+_BAR = 0.25
 # Ink with less contrast than this, or than this many times the noise, is too faint to be sure.
-_FAINT, _UNSURE = 0.06, 1.8
+_FAINT, _UNSURE = 0.06, 1.5
 # A mark that is at the rim on one side, and this far from the other, was cut off there.
 _CUT = 0.1
 

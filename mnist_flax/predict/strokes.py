@@ -214,13 +214,13 @@ def _belongs(small: Mark, large: Mark, many: bool) -> bool:
     """Tells whether a mark is a part of the same digit as a larger one."""
     if small.area < large.area / 25:
         return False
-    # A blot or a punch hole is round, solid, and wider than the strokes.
-    shorter = min(small.mask.shape)
-    is_blot = (
-        shorter > 1.4 * large.width
-        and small.size < 1.4 * shorter
-        and small.mask.mean() > 0.65
+    # A blot is solid and wider than the strokes; a punch hole is a circle.
+    shorter, solid = min(small.mask.shape), float(small.mask.mean())
+    is_wide = shorter > 1.4 * large.width and small.size < 1.4 * shorter and solid > 0.65
+    is_circle = (
+        shorter > 0.8 * large.width and small.size < 1.15 * shorter and 0.74 < solid < 0.83
     )
+    is_blot = is_wide or is_circle
     if not many:
         _, first, second = _together(large, small)
         gap = float(_distance(first)[second].min())
