@@ -22,8 +22,9 @@ from mnist_flax.trained.loading import Trained
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = (
     *("network.js", "strokes.js", "doubt.js"),
-    *("arrays.js", "decoding.js", "contrast.js", "lines.js", "marks.js", "placing.js"),
-    *("picture.js", "unlike.js", "answers.js", "page.js", "pen.js", "files.js"),
+    *("arrays.js", "decoding.js", "contrast.js", "straight.js", "lines.js"),
+    *("marks.js", "grouping.js", "cropping.js", "placing.js", "picture.js"),
+    *("unlike.js", "answers.js", "page.js", "pen.js", "files.js"),
 )
 
 

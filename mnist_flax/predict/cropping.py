@@ -1,14 +1,14 @@
 """Knows a picture that is cut tight around its digit, where little paper is left.
 
-There the ink touches the rim, and wide strokes may cover most of the picture, so its paper cannot
-be estimated from what lies around. But then the paper is of one shade.
+There the ink touches the rim, and wide strokes may cover most of the picture, so its paper
+cannot be estimated from what lies around. But then the paper is of one shade.
 """
 
 import numpy as np
 
-from mnist_flax.predict import contrast, strokes
+from mnist_flax.predict import contrast, grouping, strokes
 from mnist_flax.predict.contrast import Ink
-from mnist_flax.predict.strokes import Mark
+from mnist_flax.predict.marks import Mark
 
 # How near to each side of the picture its ink reaches: pixels, and a share of the side.
 _NEAR, _SHARE = 3, 0.02
@@ -34,7 +34,7 @@ def find_tight(gray: np.ndarray) -> tuple[Ink, Mark] | None:
             continue
         mark = parts[0]
         for part in parts[1:]:
-            mark = strokes.join(mark, part, bridged=False)
+            mark = grouping.join(mark, part, bridged=False)
         near = [max(_NEAR, _SHARE * length) for length in mask.shape]
         gaps = [
             max(side.start, length - side.stop)

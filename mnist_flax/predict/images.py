@@ -18,7 +18,7 @@ from PIL import Image
 from mnist_flax.errors import UserError
 from mnist_flax.predict import contrast, cropping, decoding, lines, placing, strokes
 from mnist_flax.predict.decoding import Picture
-from mnist_flax.predict.strokes import Mark
+from mnist_flax.predict.marks import Mark
 
 # Ink that covers more of the picture, and of its own box, than these is no digit.
 _MOSTLY_INK, _SOLID = 0.5, 0.7

@@ -4,17 +4,12 @@ A line is thin, nearly level or upright, and goes on at both ends: to the rim, t
 or well beyond what else stands there. A digit's own straight strokes do not.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import ndimage
 
 from mnist_flax.predict.contrast import Ink, strongest
+from mnist_flax.predict.straight import Line, find
 
-# Slopes that are tried, in pixels down for each pixel across: 12 degrees either way.
-_SLOPES = np.linspace(-0.21, 0.21, 43)
-# As shares of the picture's longer side: the least length and the greatest thickness.
-_LENGTH, _THICKNESS = 0.2, 1 / 25
 # How far a line goes on beyond the rest, as a share of its length.
 _BEYOND = 0.12
 # A line beside which what else stands there is smaller than this is a digit's stroke itself.
@@ -24,29 +19,10 @@ _SMALL = 64
 # The least size of what is left of a digit without lines, and the greatest of what is left of a
 # box, as shares of their own.
 _LEFT, _SCRAP = 0.75, 0.15
-_MOST_LINES = 60
 # How many times as high as wide the tooth of a comb is at least.
 _TOOTH = 4
 # What is this many times as dark as a line is no part of it.
 _DARKER = 1.3
-
-
-class _Line(NamedTuple):
-    """A straight, thin, nearly level line; in a transposed picture a nearly upright one.
-
-    Attributes:
-      upright: whether it is one.
-      pixels: int[N,2], row and column of each pixel in the picture as it is.
-      ends: float[2,2], row and column of both ends.
-      thickness: its median, in pixels.
-      level: how dark its ink is, the median of its middle.
-    """
-
-    upright: bool
-    pixels: np.ndarray
-    ends: np.ndarray
-    thickness: int
-    level: float
 
 
 def without_lines(ink: Ink) -> Ink:
@@ -54,7 +30,7 @@ def without_lines(ink: Ink) -> Ink:
     if max(ink.level.shape) < _SMALL:
         return ink
     mask = ink.level > ink.floor
-    lines = _find(ink.level, mask, upright=False) + _find(ink.level.T, mask.T, upright=True)
+    lines = find(ink.level, mask, upright=False) + find(ink.level.T, mask.T, upright=True)
     lines = _going_on(lines, mask)
     if not lines:
         return ink
@@ -81,7 +57,7 @@ def without_lines(ink: Ink) -> Ink:
     return ink._replace(level=level, most=most) if most > 1.3 * ink.floor else ink
 
 
-def _without(lines: list[_Line], mask: np.ndarray) -> np.ndarray:
+def _without(lines: list[Line], mask: np.ndarray) -> np.ndarray:
     """Removes the pixels of lines from a mask."""
     rest = mask.copy()
     for line in lines:
@@ -110,7 +86,7 @@ def _with_free_marks(mask: np.ndarray, rest: np.ndarray) -> np.ndarray:
     return rest
 
 
-def _without_teeth(lines: list[_Line], rest: np.ndarray) -> np.ndarray:
+def _without_teeth(lines: list[Line], rest: np.ndarray) -> np.ndarray:
     """Removes the teeth of a comb: alike bars as thin as the level line that they stand on."""
     labels = ndimage.label(rest, np.ones((3, 3)))[0]
     boxes = ndimage.find_objects(labels)
@@ -136,56 +112,7 @@ def _longer(box: tuple[slice, slice]) -> int:
     return max(side.stop - side.start for side in box)
 
 
-def _find(level: np.ndarray, mask: np.ndarray, upright: bool) -> list[_Line]:
-    """Finds nearly level, thin, straight lines in a mask, bool[H,W], the longest first."""
-    longer = max(mask.shape)
-    thickest, least = max(3, int(_THICKNESS * longer)), max(12, _LENGTH * longer)
-    changes = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T
-    columns, starts = np.nonzero(changes == 1)
-    stops = np.nonzero(changes == -1)[1]
-    thin = stops - starts <= thickest
-    columns, starts, stops = columns[thin], starts[thin], stops[thin]
-    lines: list[_Line] = []
-    while len(columns) >= least and len(lines) < _MOST_LINES:
-        heights = (starts + stops - 1) / 2 - _SLOPES[:, None] * columns
-        offsets = np.round(heights).astype(int)
-        offsets -= offsets.min()
-        counts = np.stack([np.bincount(row, minlength=offsets.max() + 2) for row in offsets])
-        slope, offset = np.unravel_index(counts.argmax(), counts.shape)
-        if counts[slope, offset] < least / 2:
-            break
-        middle = np.median(heights[slope][offsets[slope] == offset])
-        on = np.flatnonzero(np.abs(heights[slope] - middle) <= 1.5)
-        # The longest stretch without a gap that is wider than a digit in the way.
-        pieces = np.split(on, np.flatnonzero(np.diff(columns[on]) > 0.5 * longer) + 1)
-        on = max(pieces, key=len)
-        thickness = int(np.median(stops[on] - starts[on]))
-        # Specks in its way do not make a stroke a line.
-        on = on[stops[on] - starts[on] >= thickness / 2]
-        length = columns[on[-1]] - columns[on[0]] + 1
-        if length >= least and len(on) >= 0.5 * length:
-            ends = np.array(
-                [
-                    [middle + _SLOPES[slope] * x, x]
-                    for x in (float(columns[on[0]]), float(columns[on[-1]]))
-                ]
-            )
-            pixels = np.concatenate(
-                [
-                    np.stack([np.arange(starts[i], stops[i]), np.full(n, columns[i])], 1)
-                    for i, n in zip(on, stops[on] - starts[on], strict=True)
-                ]
-            )
-            middles = (starts[on] + stops[on] - 1) // 2
-            shade = float(np.median(level[middles, columns[on]]))
-            if upright:
-                pixels, ends = pixels[:, ::-1], ends[:, ::-1]
-            lines.append(_Line(upright, pixels, ends, thickness, shade))
-        columns, starts, stops = (np.delete(each, on) for each in (columns, starts, stops))
-    return lines
-
-
-def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
+def _going_on(lines: list[Line], mask: np.ndarray) -> list[Line]:
     """Keeps the lines that go on at both ends."""
     if not lines:
         return []
@@ -206,7 +133,7 @@ def _going_on(lines: list[_Line], mask: np.ndarray) -> list[_Line]:
         lines = kept
 
 
-def _core(lines: list[_Line], mask: np.ndarray) -> tuple[slice, slice] | None:
+def _core(lines: list[Line], mask: np.ndarray) -> tuple[slice, slice] | None:
     """Finds the box of the largest thing that is no line; None if it is next to nothing."""
     rest = _without(lines, mask)
     labels, count = ndimage.label(rest, np.ones((3, 3)))
@@ -217,14 +144,14 @@ def _core(lines: list[_Line], mask: np.ndarray) -> tuple[slice, slice] | None:
     return core if _longer(core) >= 0.08 * max(mask.shape) else None
 
 
-def _along_rim(line: _Line, shape: tuple[int, ...]) -> bool:
+def _along_rim(line: Line, shape: tuple[int, ...]) -> bool:
     """Tells whether a line lies along the rim of the picture."""
     across = 1 if line.upright else 0
     middle = float(line.ends[:, across].mean())
     return min(middle, shape[across] - 1 - middle) < 2 * line.thickness
 
 
-def _passes(line: _Line, core: tuple[slice, slice] | None) -> bool:
+def _passes(line: Line, core: tuple[slice, slice] | None) -> bool:
     """Tells whether a line passes the middle of what else stands there, as no loop of an 8."""
     if core is None:
         return True
@@ -234,9 +161,9 @@ def _passes(line: _Line, core: tuple[slice, slice] | None) -> bool:
 
 
 def _goes_on(
-    line: _Line,
+    line: Line,
     end: int,
-    lines: list[_Line],
+    lines: list[Line],
     core: tuple[slice, slice] | None,
     mask: np.ndarray,
 ) -> bool:
@@ -258,7 +185,7 @@ def _goes_on(
     return bool(beyond > _BEYOND * length)
 
 
-def _ends_at(line: _Line, end: int, lines: list[_Line]) -> bool:
+def _ends_at(line: Line, end: int, lines: list[Line]) -> bool:
     """Tells whether a line ends at another one, drawn by a pen as strong as its own."""
     return any(
         other.upright != line.upright
@@ -269,7 +196,7 @@ def _ends_at(line: _Line, end: int, lines: list[_Line]) -> bool:
     )
 
 
-def _is_side(line: _Line, end: int, lines: list[_Line]) -> bool:
+def _is_side(line: Line, end: int, lines: list[Line]) -> bool:
     """Tells whether a line is a side of a box whose next side a digit covers."""
     return any(
         other is not line
@@ -281,7 +208,7 @@ def _is_side(line: _Line, end: int, lines: list[_Line]) -> bool:
     )
 
 
-def _alone(line: _Line, end: int, lines: list[_Line], mask: np.ndarray) -> bool:
+def _alone(line: Line, end: int, lines: list[Line], mask: np.ndarray) -> bool:
     """Tells whether no stroke, only other lines, is near an end of a line."""
     reach = 3 * line.thickness + 3
     low = np.maximum(line.ends[end].astype(int) - reach, 0)
@@ -295,7 +222,7 @@ def _alone(line: _Line, end: int, lines: list[_Line], mask: np.ndarray) -> bool:
     return bool(near.sum() <= 4 * line.thickness**2)
 
 
-def _meets(place: np.ndarray, line: _Line, near: float) -> bool:
+def _meets(place: np.ndarray, line: Line, near: float) -> bool:
     """Tells whether a place, row and column, is on a line or `near` to it."""
     along = 0 if line.upright else 1
     first, last = line.ends

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from mnist_flax.predict.contrast import Ink
-from mnist_flax.predict.strokes import Mark
+from mnist_flax.predict.marks import Mark
 
 # In pixels: the longer side of MNIST's digits, the place of their centre of mass, and a stroke
 # width that 99 % of them exceed.

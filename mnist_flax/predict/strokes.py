@@ -5,12 +5,12 @@ breaks it. The right one is the lowest at which the largest mark stands by itsel
 rim: it is searched.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import ndimage
 
+from mnist_flax.predict import grouping
 from mnist_flax.predict.contrast import Ink
+from mnist_flax.predict.marks import Mark, stroke_width
 
 _LEVELS = 12
 # A sheet of paper is thicker than this share of its size, whatever is written on it.
@@ -21,49 +21,10 @@ _SHEET = 40
 _SPECK = 1 / 200
 # What is lighter than this share of a mark's strongest ink may be a shadow.
 _DARKEST = 0.65
-# A gap in a stroke is narrower than this share of a mark's size, and than the stroke's width.
-_GAP = 0.1
 # What covers more of the rim than this is a frame, or the edge of a table or a scanner.
 _ALONG = 0.25
 # What is larger than this share of a frame may be the digit inside it.
 _INSIDE = 0.3
-Box = tuple[slice, slice]
-
-
-class Mark(NamedTuple):
-    """Strokes that belong together: a digit, or something else that was drawn.
-
-    Attributes:
-      box: the rows and the columns of the picture that it covers.
-      mask: bool[h,w], its pixels within the box.
-      width: the mean width of its strokes, in pixels.
-      rim: the share of the picture's rim that it covers, 0 to 1.
-    """
-
-    box: Box
-    mask: np.ndarray
-    width: float
-    rim: float
-
-    @property
-    def height(self) -> int:
-        """The height of its box, in pixels."""
-        return self.mask.shape[0]
-
-    @property
-    def size(self) -> int:
-        """The longer side of its box, in pixels."""
-        return max(self.mask.shape)
-
-    @property
-    def extent(self) -> float:
-        """Its size, less if it is narrow: a sliver at the edge of a sheet counts for little."""
-        return float(self.size**0.75 * min(self.mask.shape) ** 0.25)
-
-    @property
-    def area(self) -> int:
-        """The number of its pixels."""
-        return int(self.mask.sum())
 
 
 def find_marks(ink: Ink, many: bool = False) -> list[Mark]:
@@ -90,22 +51,14 @@ def find_marks(ink: Ink, many: bool = False) -> list[Mark]:
     if _largest(best) < 0.35 * _largest(cut):
         best = cut
     best = best or middle
-    marks = sorted(_group(best, many), key=lambda mark: -mark.extent)
+    marks = sorted(grouping.group(best, many), key=lambda mark: -mark.extent)
     return [mark for mark in marks if 3 * mark.extent >= marks[0].extent]
-
-
-def _stroke_width(mask: np.ndarray) -> float:
-    """Measures the mean width, in pixels, of the strokes in bool[H,W]."""
-    # The pixels of a long stroke are on average a quarter of its width from its edge. The
-    # transform measures to the nearest pixel outside, which is half a pixel more.
-    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    return 4 * (float(inside[mask].mean()) - 0.5)
 
 
 def darkest_width(ink: Ink, mark: Mark) -> float:
     """Measures the width of a mark's darkest strokes, without a shadow that joins them."""
     level = np.where(mark.mask, ink.level[mark.box], 0)
-    return _stroke_width(level > _DARKEST * float(np.percentile(level[mark.mask], 95)))
+    return stroke_width(level > _DARKEST * float(np.percentile(level[mark.mask], 95)))
 
 
 def is_sheet(mark: Mark) -> bool:
@@ -138,7 +91,7 @@ def find_parts(mask: np.ndarray) -> list[Mark]:
     frames: list[Mark] = []
     for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
         part = labels[boxes[i]] == i + 1
-        mark = Mark(boxes[i], part, _stroke_width(part), float(shares[i]))
+        mark = Mark(boxes[i], part, stroke_width(part), float(shares[i]))
         if _is_frame(part):
             # A printed box, and what touches it from within; or else a square 0.
             corner = boxes[i][0].start, boxes[i][1].start
@@ -195,87 +148,3 @@ def _is_frame(part: np.ndarray) -> bool:
     sides = (part[:depth], part[-depth:], part[:, :depth].T, part[:, -depth:].T)
     lined = min(side.any(0).mean() for side in sides)
     return bool(lined > 0.9 and part.mean() < 0.5)
-
-
-def _group(parts: list[Mark], many: bool) -> list[Mark]:
-    """Joins the parts of broken strokes."""
-    marks = sorted(parts, key=lambda mark: -mark.area)
-    i = 0
-    while i < len(marks):
-        mates = [mark for mark in marks[i + 1 :] if _belongs(mark, marks[i], many)]
-        for mate in mates:
-            marks[i] = join(marks[i], mate, bridged=not many)
-        marks = [mark for mark in marks if not any(mark is mate for mate in mates)]
-        i = 0 if mates else i + 1
-    return marks
-
-
-def _belongs(small: Mark, large: Mark, many: bool) -> bool:
-    """Tells whether a mark is a part of the same digit as a larger one."""
-    if small.area < large.area / 25:
-        return False
-    # A blot is solid and wider than the strokes; a punch hole is a circle.
-    shorter, solid = min(small.mask.shape), float(small.mask.mean())
-    is_wide = shorter > 1.4 * large.width and small.size < 1.4 * shorter and solid > 0.65
-    is_circle = (
-        shorter > 0.8 * large.width and small.size < 1.15 * shorter and 0.74 < solid < 0.83
-    )
-    is_blot = is_wide or is_circle
-    if not many:
-        _, first, second = _together(large, small)
-        gap = float(_distance(first)[second].min())
-        if gap <= min(_GAP * max(first.shape), large.width + 1):
-            return not is_blot or gap <= _GAP / 2 * max(first.shape)
-    if is_blot:
-        return False
-    down, across = (
-        max(a.start, b.start) - min(a.stop, b.stop)
-        for a, b in zip(large.box, small.box, strict=True)
-    )
-    if max(down, across) > 0.2 * large.size:
-        return False
-    # Digits stand beside each other and are about as high; the parts of one digit stand above
-    # each other, or one is much lower, or hardly any gap is between them.
-    height, width = (
-        max(a.stop, b.stop) - min(a.start, b.start)
-        for a, b in zip(large.box, small.box, strict=True)
-    )
-    narrow = min(small.mask.shape[1], large.mask.shape[1])
-    beside = many and -down > 0.5 * small.height
-    if -across >= (0.8 if beside else 0.5) * narrow:
-        return True
-    if small.height < 0.5 * large.height:
-        return width < 1.4 * height
-    return not many and width < 0.9 * height and across < 0.6 * large.width
-
-
-def _together(one: Mark, other: Mark) -> tuple[Box, np.ndarray, np.ndarray]:
-    """Returns the box of both marks, and the mask of each in it."""
-    rows, columns = (
-        slice(min(a.start, b.start), max(a.stop, b.stop))
-        for a, b in zip(one.box, other.box, strict=True)
-    )
-    masks = np.zeros((2, rows.stop - rows.start, columns.stop - columns.start), bool)
-    for mark, mask in zip((one, other), masks, strict=True):
-        top, left = mark.box[0].start - rows.start, mark.box[1].start - columns.start
-        mask[top : top + mark.mask.shape[0], left : left + mark.mask.shape[1]] = mark.mask
-    return (rows, columns), masks[0], masks[1]
-
-
-def _distance(mask: np.ndarray) -> np.ndarray:
-    """Measures the distance of each pixel from a mask."""
-    far: np.ndarray = ndimage.distance_transform_edt(~mask)
-    return far
-
-
-def join(one: Mark, other: Mark, bridged: bool) -> Mark:
-    """Makes one mark of two; if `bridged`, with what lies between them if they are close."""
-    box, first, second = _together(one, other)
-    mask = first | second
-    if bridged:
-        both = _distance(first) + _distance(second)
-        gap = float(both[mask].min())
-        if gap <= _GAP * max(mask.shape):
-            mask |= both <= 1.5 * gap
-    width = (one.area * one.width + other.area * other.width) / (one.area + other.area)
-    return Mark(box, mask, width, one.rim + other.rim)

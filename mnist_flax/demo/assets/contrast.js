@@ -2,6 +2,8 @@
 // Finds the ink in a picture, by the steps of mnist_flax/predict/contrast.py.
 
 const WINDOW = 0.35;
+const STROKES = 4;
+const NARROWER = 0.9;
 const DARK = 24;
 const LEAST = 0.03;
 const NOISE = 5;
@@ -11,21 +13,48 @@ const NOISE = 5;
  *
  * @param gray a picture, 0 (black) to 255.
  * @returns the ink if it is dark and if it is light, the more likely one first: `level`, a picture;
- *   `floor`, the least level that is no noise; `most`, the level of the strongest ink.
+ *   `floor`, the least level that is no noise; `most`, the level of the strongest ink; `gray`, the
+ *   grey levels that it was measured in.
  */
 function findInk(gray) {
-  const white = Math.max(percentile(gray.data, 99.9), 1);
   const { height, width } = gray;
-  const dark = smooth(picture(height, width, (i) => gray.data[i] * (255 / white)));
-  const light = picture(height, width, (i) => 255 - dark.data[i]);
+  const both = darkAndLight(gray);
   const side = Math.max(5, Math.trunc(WINDOW * Math.max(height, width)) | 1);
-  const both = [dark, light].map((each) => {
-    return { each, edges: edges(closing(each, side)) };
-  });
-  if (both[1].edges < both[0].edges) both.reverse();
-  return both
-    .map(({ each }) => measureInk(each, paperOf(each, side)))
-    .filter(({ floor, most }) => most > 1.3 * floor);
+  const [first, second] = both.map((each) => edges(closing(each, side)));
+  if (second < first) both.reverse();
+  return both.map((each) => measureInk(each, paperOf(each, side))).filter(standsOut);
+}
+
+/** Tells whether ink stands out from the noise. */
+const standsOut = ({ floor, most }) => most > 1.3 * floor;
+
+/** Stretches and smooths a picture, and inverts it; returns both. */
+function darkAndLight({ height, width, data }) {
+  const white = Math.max(percentile(data, 99.9), 1);
+  const dark = smooth(picture(height, width, (i) => data[i] * (255 / white)));
+  return [dark, picture(height, width, (i) => 255 - dark.data[i])];
+}
+
+/** Measures ink on paper that is of one shade, its lightest: first dark ink, then light. */
+function inkOnEvenPaper(gray) {
+  return darkAndLight(gray)
+    .map((each) => {
+      const paper = percentile(each.data, 98);
+      return measureInk(
+        each,
+        picture(each.height, each.width, () => paper),
+      );
+    })
+    .filter(standsOut);
+}
+
+/** Measures ink anew beside its strokes: what is much wider than they are is paper, too. */
+function narrowed(ink, width) {
+  const side = Math.max(5, Math.trunc(STROKES * width) | 1);
+  const { gray } = ink;
+  if (side > NARROWER * WINDOW * Math.max(gray.height, gray.width)) return ink;
+  const found = measureInk(gray, paperOf(gray, side));
+  return standsOut(found) ? found : ink;
 }
 
 /** Fills what is dark and narrower than a window; the rim goes on outside the picture. */
@@ -43,16 +72,19 @@ function paperOf({ height, width, data }, side) {
 }
 
 /** Compares a picture with its paper. */
-function measureInk({ height, width, data }, paper) {
+function measureInk(gray, paper) {
+  const { height, width, data } = gray;
   const level = picture(height, width, (i) => (paper.data[i] - data[i]) / (paper.data[i] + DARK));
   const ordered = level.data.slice().sort();
   const usual = percentileOf(ordered, 25);
   const noise = (usual - percentileOf(ordered, 2)) / 1.38;
-  return {
-    level,
-    floor: Math.max(usual + (0.67 + NOISE) * noise, LEAST),
-    most: strongest(ordered),
-  };
+  const floor = Math.max(usual + (0.67 + NOISE) * noise, LEAST);
+  // Noise is as strong in dark paper as in light paper, though not as a share of it.
+  const least = floor * (median(paper.data) + DARK);
+  const clean = picture(height, width, (i) =>
+    paper.data[i] - data[i] < least ? 0 : level.data[i],
+  );
+  return { level: clean, floor, most: strongest(clean.data.slice().sort()), gray };
 }
 
 /** Finds the level of the strongest ink, but for a few pixels, in levels that are in order. */

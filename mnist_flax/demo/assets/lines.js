@@ -2,15 +2,13 @@
 // Takes ruled lines, squares and printed boxes out of the ink, by the steps of
 // mnist_flax/predict/lines.py.
 
-const SLOPES = Array.from({ length: 43 }, (_, i) => (i === 42 ? 0.21 : i * (0.42 / 42) - 0.21));
-const LENGTH = 0.2;
-const THICKNESS = 1 / 25;
 const BEYOND = 0.12;
 const CORE = 0.5;
 const SMALL = 64;
 const LEFT = 0.75;
 const SCRAP = 0.15;
-const MOST_LINES = 60;
+const TOOTH = 4;
+const DARKER = 1.3;
 
 /** Removes lines; where a stroke crosses one, the stroke stays. */
 function withoutLines(ink) {
@@ -18,9 +16,15 @@ function withoutLines(ink) {
   // In small pictures lines and strokes are equally thin.
   if (Math.max(height, width) < SMALL) return ink;
   const mask = maskAbove(ink.level, ink.floor);
-  const lines = goingOn([...findLines(mask, false), ...findLines(mask, true)], mask);
+  const found = [false, true].flatMap((upright) => findLines(ink.level, mask, upright));
+  const lines = goingOn(found, mask);
   if (!lines.length) return ink;
-  const rest = withFreeMarks(mask, erased(mask, lines));
+  const strokes = erased(mask, lines);
+  for (const { pixels, shade } of lines) {
+    // A pen's stroke along a line is darker than the line.
+    for (const at of pixels) strokes.data[at] = data[at] > DARKER * shade ? 1 : 0;
+  }
+  const rest = withoutTeeth(lines, withFreeMarks(mask, strokes));
   const crossed = rest.data.slice();
   for (const upright of [false, true]) {
     const thickness = lines.filter((line) => line.upright === upright).map((x) => x.thickness);
@@ -62,6 +66,25 @@ function withFreeMarks(mask, rest) {
   return { height, width, data };
 }
 
+/** Removes the teeth of a comb: alike bars as thin as the level line that they stand on. */
+function withoutTeeth(lines, rest) {
+  const { labels, parts } = connectedParts(rest);
+  const removed = new Set();
+  for (const line of lines.filter(({ upright }) => !upright)) {
+    const bars = [];
+    parts.forEach(({ top, left, bottom, right }, i) => {
+      const [high, wide] = [bottom - top, right - left];
+      const isThin = wide <= line.thickness + 1 && high >= TOOTH * wide;
+      const foot = [bottom, (left + right - 1) / 2];
+      if (isThin && meets(foot, line, line.thickness + 3)) bars.push({ label: i + 1, high });
+    });
+    for (const { label, high } of bars) {
+      if (bars.filter((other) => Math.abs(high - other.high) <= 2).length > 1) removed.add(label);
+    }
+  }
+  return { ...rest, data: rest.data.map((value, at) => (removed.has(labels[at]) ? 0 : value)) };
+}
+
 /** Marks in `crossed` the gaps of a mask, along one axis, that are narrower than `length`. */
 function bridge({ height, width, data }, length, alongRows, crossed) {
   const [lines, count, line, step] = alongRows
@@ -75,93 +98,6 @@ function bridge({ height, width, data }, length, alongRows, crossed) {
       last = j;
     }
   }
-}
-
-/**
- * Finds nearly level, or nearly upright, thin, straight lines in a mask.
- *
- * @returns the lines: `upright`; `pixels`, indices; `ends`, two of [row, column]; `thickness`.
- */
-function findLines(mask, upright) {
-  const longer = Math.max(mask.height, mask.width);
-  const thickest = Math.max(3, Math.trunc(THICKNESS * longer));
-  const least = Math.max(12, LENGTH * longer);
-  let runs = thinRuns(mask, upright, thickest);
-  const lines = [];
-  while (runs.length >= least && lines.length < MOST_LINES) {
-    const { slope, offset, count } = densest(runs);
-    if (count < least / 2) break;
-    const heights = runs.map((run) => run.middle - slope * run.column);
-    const middle = median(heights.filter((height) => roundEven(height) === offset));
-    const on = longestStretch(
-      runs.filter((_, i) => Math.abs(heights[i] - middle) <= 1.5),
-      0.5 * longer,
-    );
-    const [first, last] = [on[0].column, on.at(-1).column];
-    const length = last - first + 1;
-    if (length >= least && on.length >= 0.5 * length) {
-      const [step, line] = upright ? [1, mask.width] : [mask.width, 1];
-      const ends = [first, last].map((column) => [middle + slope * column, column]);
-      lines.push({
-        upright,
-        pixels: on.flatMap(({ column, start, stop }) =>
-          Array.from({ length: stop - start }, (_, i) => column * line + (start + i) * step),
-        ),
-        ends: upright ? ends.map(([row, column]) => [column, row]) : ends,
-        thickness: Math.trunc(median(on.map(({ start, stop }) => stop - start))),
-      });
-    }
-    const used = new Set(on);
-    runs = runs.filter((run) => !used.has(run));
-  }
-  return lines;
-}
-
-/** Finds the runs of a mask across a line's direction that are no thicker than a line. */
-function thinRuns({ height, width, data }, upright, thickest) {
-  const [columns, rows, column, row] = upright
-    ? [height, width, width, 1]
-    : [width, height, 1, width];
-  const runs = [];
-  for (let x = 0; x < columns; x++) {
-    for (let y = 0; y < rows; y++) {
-      if (!data[x * column + y * row]) continue;
-      const start = y;
-      while (y < rows && data[x * column + y * row]) y++;
-      if (y - start <= thickest) {
-        runs.push({ column: x, start, stop: y, middle: (start + y - 1) / 2 });
-      }
-    }
-  }
-  return runs;
-}
-
-/** Finds the slope and the height of the line on which most runs lie. */
-function densest(runs) {
-  let best = { count: 0 };
-  for (const slope of SLOPES) {
-    const counts = new Map();
-    for (const { middle, column } of runs) {
-      const offset = roundEven(middle - slope * column);
-      counts.set(offset, (counts.get(offset) ?? 0) + 1);
-    }
-    for (const [offset, count] of counts) {
-      const first = slope === best.slope && offset < best.offset;
-      if (count > best.count || (count === best.count && first)) best = { slope, offset, count };
-    }
-  }
-  return best;
-}
-
-/** Finds the longest part of runs in which no gap is wider than `widest`. */
-function longestStretch(runs, widest) {
-  const pieces = [[]];
-  for (const run of runs) {
-    const last = pieces.at(-1).at(-1);
-    if (last && run.column - last.column > widest) pieces.push([]);
-    pieces.at(-1).push(run);
-  }
-  return pieces.reduce((longest, piece) => (piece.length > longest.length ? piece : longest));
 }
 
 /** Keeps the lines that go on at both ends. */
@@ -221,17 +157,38 @@ function passes({ upright, ends }, core) {
 function goesOn(line, end, lines, core, rest) {
   const along = line.upright ? 0 : 1;
   const place = line.ends[end];
-  const near = line.thickness + 3;
   const last = (line.upright ? rest.height : rest.width) - 1;
   const rim = 2 + Math.max(rest.height, rest.width) / 100;
   if (Math.min(place[along], last - place[along]) < rim && isAlone(line, end, rest)) return true;
-  if (lines.some((other) => other.upright !== line.upright && meets(place, other, near))) {
-    return true;
-  }
+  if (endsAt(line, end, lines) || (core && isSide(line, end, lines))) return true;
   const length = Math.abs(line.ends[1][along] - line.ends[0][along]);
   if (!core || longerSide(core) < CORE * length) return false;
   const [start, stop] = line.upright ? [core.top, core.bottom] : [core.left, core.right];
   return (end === 0 ? start - place[along] : place[along] - stop) > BEYOND * length;
+}
+
+/** Tells whether a line ends at another one, drawn by a pen as strong as its own. */
+function endsAt(line, end, lines) {
+  return lines.some(
+    (other) =>
+      other.upright !== line.upright &&
+      line.shade < DARKER * other.shade &&
+      line.thickness < 1.5 * other.thickness + 2 &&
+      meets(line.ends[end], other, line.thickness + 3),
+  );
+}
+
+/** Tells whether a line is a side of a box whose next side a digit covers. */
+function isSide(line, end, lines) {
+  const along = line.upright ? 0 : 1;
+  return lines.some(
+    (other) =>
+      other !== line &&
+      other.upright === line.upright &&
+      Math.abs(other.thickness - line.thickness) <= 1 &&
+      [0, 1].every((i) => Math.abs(other.ends[i][along] - line.ends[i][along]) <= 3) &&
+      [line, other].every((each) => endsAt(each, 1 - end, lines)),
+  );
 }
 
 /** Tells whether no stroke, only other lines, is near an end of a line. */

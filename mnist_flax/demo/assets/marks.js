@@ -6,6 +6,7 @@ const THICK = 0.15;
 const SHEET = 40;
 const SPECK = 1 / 200;
 const ALONG = 0.25;
+const DARKEST = 0.65;
 const INSIDE = 0.3;
 
 const longerSide = ({ top, left, bottom, right }) => Math.max(bottom - top, right - left);
@@ -55,6 +56,17 @@ function strokeWidth({ height, width, data }) {
     count += padded.data[i];
   }
   return 4 * (sum / count - 0.5);
+}
+
+/** Measures the width of a mark's darkest strokes, without a shadow that joins them. */
+function darkestWidth({ level }, { top, left, mask }) {
+  const { height, width, data } = mask;
+  const part = picture(height, width, (i) => {
+    return level.data[(top + Math.floor(i / width)) * level.width + left + (i % width)];
+  });
+  const inside = part.data.filter((_, i) => data[i]);
+  const least = DARKEST * percentile(inside, 95);
+  return strokeWidth({ height, width, data: data.map((x, i) => x && part.data[i] > least) });
 }
 
 /** Tells whether a mark is a sheet of paper, upright or turned, with something on it. */
@@ -176,66 +188,4 @@ function isFrame(mask, area) {
     }
     return lined > 0.9 * count;
   });
-}
-
-/** Joins the parts of broken strokes. */
-function groupParts(parts) {
-  let marks = parts.toSorted((a, b) => b.area - a.area);
-  let i = 0;
-  while (i < marks.length) {
-    const large = marks[i];
-    const mates = marks.slice(i + 1).filter((mark) => belongs(mark, large));
-    marks[i] = mates.reduce(joined, large);
-    marks = marks.filter((mark) => !mates.includes(mark));
-    i = mates.length ? 0 : i + 1;
-  }
-  return marks;
-}
-
-/** Tells whether a mark is a part of the same digit as a larger one. */
-function belongs(small, large) {
-  if (small.area < large.area / 25) return false;
-  // A blot or a punch hole: round, solid, and wider than the strokes.
-  const shorter = Math.min(small.bottom - small.top, small.right - small.left);
-  const isRound = longerSide(small) < 1.4 * shorter;
-  const isSolid = small.area > 0.65 * small.mask.data.length;
-  if (shorter > 1.4 * large.width && isRound && isSolid) return false;
-  const down = Math.max(large.top, small.top) - Math.min(large.bottom, small.bottom);
-  const across = Math.max(large.left, small.left) - Math.min(large.right, small.right);
-  if (Math.max(down, across) > 0.2 * longerSide(large)) return false;
-  // Digits stand beside each other and are about as high; the parts of one digit stand above each
-  // other, or one is much lower, or hardly any gap is between them.
-  const both = boxOfBoth(small, large);
-  const narrow = Math.min(small.right - small.left, large.right - large.left);
-  if (-across >= 0.5 * narrow) return true;
-  const wide = (both.right - both.left) / (both.bottom - both.top);
-  if (small.bottom - small.top < 0.5 * (large.bottom - large.top)) return wide < 1.4;
-  return wide < 0.9 && across < 0.6 * large.width;
-}
-
-function boxOfBoth(one, other) {
-  return {
-    top: Math.min(one.top, other.top),
-    left: Math.min(one.left, other.left),
-    bottom: Math.max(one.bottom, other.bottom),
-    right: Math.max(one.right, other.right),
-  };
-}
-
-/** Makes one mark of two. */
-function joined(one, other) {
-  const found = boxOfBoth(one, other);
-  const wide = found.right - found.left;
-  const height = found.bottom - found.top;
-  const mask = { height, width: wide, data: new Uint8Array(height * wide) };
-  for (const { top, left, mask: part } of [one, other]) {
-    part.data.forEach((inside, i) => {
-      if (!inside) return;
-      const row = Math.floor(i / part.width) + top - found.top;
-      mask.data[row * wide + (i % part.width) + left - found.left] = 1;
-    });
-  }
-  const area = one.area + other.area;
-  const width = (one.area * one.width + other.area * other.width) / area;
-  return { ...found, mask, area, width, rim: one.rim + other.rim };
 }

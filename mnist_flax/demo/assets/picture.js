@@ -3,8 +3,9 @@
 
 const MOSTLY_INK = 0.5;
 const SOLID = 0.7;
+const BAR = 0.25;
 const FAINT = 0.06;
-const UNSURE = 1.8;
+const UNSURE = 1.5;
 const CUT = 0.1;
 
 /**
@@ -18,13 +19,19 @@ const CUT = 0.1;
  *   or "".
  */
 function findDigits(gray) {
-  const found = [];
+  const tight = findTight(gray);
+  const found = tight ? [tight] : [];
   for (const each of findInk(gray)) {
-    const ink = withoutLines(each);
-    const marks = findMarks(ink);
+    let ink = withoutLines(each);
+    let marks = findMarks(ink);
+    const finer = marks.length ? narrowed(each, darkestWidth(ink, marks[0])) : each;
+    if (finer !== each) {
+      ink = withoutLines(finer);
+      marks = findMarks(ink);
+    }
     if (marks.length) found.push({ ink, marks });
   }
-  if (found.length === 2 && isSheet(found[0].marks[0])) found.reverse();
+  if (found.length === 2 && !tight && isSheet(found[0].marks[0])) found.reverse();
   return found.map(({ ink, marks }) =>
     marks.map((mark) => ({
       ...mark,
@@ -38,7 +45,8 @@ function findDigits(gray) {
 /** Tells what is unusual about a mark's place and ink; "" if nothing is. */
 function oddity({ level, floor, most }, mark) {
   const solid = Math.max(MOSTLY_INK * level.data.length, SOLID * mark.mask.data.length);
-  if (mark.area > solid) return "Ink covers most of the picture.";
+  const isBar = mark.width <= BAR * longerSide(mark);
+  if (mark.area > solid && !isBar) return "Ink covers most of the picture.";
   for (const [before, behind] of [
     [mark.top, level.height - mark.bottom],
     [mark.left, level.width - mark.right],

@@ -29,7 +29,9 @@ function placeMark({ level, floor }, mark) {
   );
   const outside = distances({ ...mask, data: mask.data.map((value) => 1 - value) });
   let ink = picture(height, width, (i) => {
-    const value = clip((part.data[i] - floor / 2) / (full - floor / 2), 0, 1);
+    // Gaps in strokes have little ink of their own.
+    const isBridge = mask.data[i] && part.data[i] <= floor;
+    const value = isBridge ? 1 : clip((part.data[i] - floor / 2) / (full - floor / 2), 0, 1);
     // Keep the faded edge of a stroke, up to half the stroke's width.
     return outside[i] > mark.width / 2 + 1 || value < 0.2 ? 0 : value;
   });
