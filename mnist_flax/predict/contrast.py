@@ -62,8 +62,15 @@ def find_ink(gray: np.ndarray) -> list[Ink]:
 def on_even_paper(gray: np.ndarray) -> list[Ink]:
     """Measures ink on paper that is of one shade, its lightest: first dark ink, then light."""
     gray = _smooth(_stretched(gray))
-    grays = (gray, 255 - gray)
-    inks = [_ink(each, np.full_like(each, np.percentile(each, 98))) for each in grays]
+    margin = min(gray.shape) // 2 + 1
+    inks = []
+    for each in (gray, 255 - gray):
+        paper = float(np.percentile(each, 98))
+        # With more paper around it, at least a quarter of the picture is paper.
+        wide = np.pad(each, margin, constant_values=paper)
+        ink = _ink(wide, np.full_like(wide, paper))
+        inside = ink.level[margin:-margin, margin:-margin]
+        inks.append(Ink(inside, ink.floor, strongest(inside), each))
     return [ink for ink in inks if ink.most > 1.3 * ink.floor]
 
 

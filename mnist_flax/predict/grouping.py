@@ -30,7 +30,7 @@ def _belongs(small: Mark, large: Mark, many: bool) -> bool:
     shorter, solid = min(small.mask.shape), float(small.mask.mean())
     is_wide = shorter > 1.4 * large.width and small.size < 1.4 * shorter and solid > 0.65
     is_circle = (
-        shorter > 0.8 * large.width and small.size < 1.15 * shorter and 0.74 < solid < 0.83
+        shorter > 0.8 * large.width and small.size < 1.15 * shorter and 0.7 < solid < 0.83
     )
     is_blot = is_wide or is_circle
     if not many:

@@ -22,8 +22,8 @@ from mnist_flax.predict.marks import Mark
 
 # Ink that covers more of the picture, and of its own box, than these is no digit.
 _MOSTLY_INK, _SOLID = 0.5, 0.7
-# ... unless it is a bar, a 1 that is cut tight: of strokes less wide, as a share of its size.
-_BAR = 0.25
+# What is narrower than this share of its height is a 1 that is cut tight.
+_BAR = 0.35
 # Ink with less contrast than this, or than this many times the noise, is too faint to be sure.
 _FAINT, _UNSURE = 0.06, 1.5
 # A mark that is at the rim on one side, and this far from the other, was cut off there.
@@ -129,7 +129,7 @@ def _box(picture: Picture, mark: Mark) -> tuple[int, int, int, int]:
 def _warning(ink: contrast.Ink, mark: Mark) -> str | None:
     """Tells what is unusual about a mark's place and ink."""
     covered = mark.area > max(_MOSTLY_INK * ink.level.size, _SOLID * mark.mask.size)
-    if covered and mark.width > _BAR * mark.size:
+    if covered and min(mark.mask.shape) > _BAR * mark.size:
         return "ink covers most of the picture"
     for side, length in zip(mark.box, ink.level.shape, strict=True):
         before, behind = side.start, length - side.stop

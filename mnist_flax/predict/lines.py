@@ -72,17 +72,18 @@ def _with_free_marks(mask: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """
     labels = ndimage.label(mask, np.ones((3, 3)))[0]
     at_rim = {*labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]}
+    boxes = ndimage.find_objects(labels)
     touched = np.unique(labels[mask & ~rest])
     rest = rest.copy()
     for label in touched:
         if label in at_rim:
             continue
-        whole = labels == label
-        pieces = ndimage.find_objects(ndimage.label(rest & whole, np.ones((3, 3)))[0])
-        (box,) = ndimage.find_objects(whole.astype(np.int8))
+        box = boxes[label - 1]
+        whole = labels[box] == label
+        pieces = ndimage.find_objects(ndimage.label(rest[box] & whole, np.ones((3, 3)))[0])
         left = max(map(_longer, pieces), default=0) / _longer(box)
         if _SCRAP < left < _LEFT:
-            rest |= whole
+            rest[box] |= whole
     return rest
 
 

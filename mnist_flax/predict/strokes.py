@@ -21,6 +21,8 @@ _SHEET = 40
 _SPECK = 1 / 200
 # What is lighter than this share of a mark's strongest ink may be a shadow.
 _DARKEST = 0.65
+# Only so many parts are looked at, the largest: the others are noise.
+_MOST_PARTS = 60
 # What covers more of the rim than this is a frame, or the edge of a table or a scanner.
 _ALONG = 0.25
 # What is larger than this share of a frame may be the digit inside it.
@@ -89,7 +91,8 @@ def find_parts(mask: np.ndarray) -> list[Mark]:
     boxes = ndimage.find_objects(labels)
     parts: list[Mark] = []
     frames: list[Mark] = []
-    for i in np.flatnonzero(areas >= max(3, _SPECK * areas.max(initial=0))):
+    largest = np.sort(np.argsort(-areas, kind="stable")[:_MOST_PARTS])
+    for i in largest[areas[largest] >= max(3, _SPECK * areas.max(initial=0))]:
         part = labels[boxes[i]] == i + 1
         mark = Mark(boxes[i], part, stroke_width(part), float(shares[i]))
         if _is_frame(part):

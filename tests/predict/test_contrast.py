@@ -117,3 +117,31 @@ def test_a_small_digit_on_a_large_sheet_is_ink() -> None:
     (ink, *_) = contrast.find_ink(gray)
     assert (ink.level[100:116, 300:303] > 0.5).all()
     assert ink.most > 0.5
+
+
+def test_noise_in_a_black_edge_is_no_ink(strokes) -> None:
+    noise = np.random.default_rng(0).normal(0, 2, strokes.shape)
+    gray = picture(strokes, 240, 0.7) + noise
+    gray[:16], gray[-16:], gray[:, :16], gray[:, -16:] = (
+        np.clip(8 + part, 0, 255)
+        for part in (noise[:16], noise[-16:], noise[:, :16], noise[:, -16:])
+    )
+    ink = assert_found(gray.astype(np.float32), strokes)
+    edge = np.ones(strokes.shape, bool)
+    edge[16:-16, 16:-16] = False
+    assert (ink.level[edge] > ink.floor).mean() < 0.02
+
+
+def test_narrowed_paper_follows_a_shadow_beside_the_strokes(strokes) -> None:
+    y, x = grid()
+    shadow = 1 - 0.45 * np.exp(-((y - 0.1) ** 2 + (x + 0.1) ** 2) / (2 * 0.25**2))
+    (ink, *_) = contrast.find_ink(picture(strokes, 230 * shadow, 0.7))
+    finer = contrast.narrowed(ink, 12)
+    free = ndimage.distance_transform_edt(strokes < 0.5) > 8
+    assert finer.level[free].max() < 0.75 * ink.level[free].max()
+    assert finer.level[strokes > 0.9].min() > 0.5
+
+
+def test_paper_is_not_narrowed_where_strokes_are_bold(strokes) -> None:
+    (ink, *_) = contrast.find_ink(picture(strokes, 230, 0.7))
+    assert contrast.narrowed(ink, 30) is ink

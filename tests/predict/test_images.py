@@ -211,3 +211,11 @@ def test_mostly_ink() -> None:
     picture = Image.fromarray(shades.astype(np.uint8))
     warned = [digit.warning for reading in images.read_image(picture) for digit in reading]
     assert "ink covers most of the picture" in warned
+
+
+@pytest.mark.parametrize("width", [16, 40])
+def test_a_1_that_is_cut_tight_is_a_bar(width) -> None:
+    shades = np.full((124, width + 4), 240, np.uint8)
+    shades[2:-2, 2:-2] = 30
+    first = images.read_image(Image.fromarray(shades))[0][0]
+    assert first.warning is None

@@ -13,7 +13,8 @@ SIDE = 240
 
 
 def as_ink(level: np.ndarray) -> Ink:
-    return Ink(level.astype(np.float32), 0.1, 1.0)
+    level = level.astype(np.float32)
+    return Ink(level, 0.1, 1.0, 255 * (1 - level))
 
 
 def digit(number: int, width: int = 10) -> np.ndarray:
@@ -129,3 +130,51 @@ def test_nothing_but_lines_is_not_emptied() -> None:
     ink = as_ink(ruled(60, 2))
     rest = lines.without_lines(ink)
     assert rest.most > 1.3 * rest.floor
+
+
+@pytest.mark.parametrize("tall", [25, 50, 90])
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_comb_is_removed(tall, width) -> None:
+    five, comb = digit(5), np.zeros((SIDE, SIDE), np.float32)
+    comb[200 : 200 + width] = 1
+    comb[200 - tall : 200, 30 : 30 + width] = comb[200 - tall : 200, 215 : 215 + width] = 1
+    left = lines.without_lines(as_ink(np.maximum(five, comb))).level
+    # Some pixels where lines meet are none's.
+    assert (left[(comb > 0) & (five == 0)] > 0).sum() <= 20
+    assert (left[five > 0] > 0).mean() > 0.98
+
+
+def test_a_1_on_a_line_is_no_tooth() -> None:
+    level = np.zeros((SIDE, SIDE), np.float32)
+    level[200:202] = 1
+    level[80:200, 119:121] = 1
+    left = lines.without_lines(as_ink(level)).level
+    assert left[80:198, 119:121].all()
+
+
+def test_a_box_of_which_the_digit_covers_a_side() -> None:
+    seven, frame = np.zeros((2, SIDE, SIDE), np.float32)
+    seven[60:72, 60:180] = 1
+    for row in range(72, 190):
+        middle = int(170 - 0.5 * (row - 72))
+        seven[row, middle - 6 : middle + 6] = 1
+    frame[62:200, 58:182] = 1
+    frame[64:198, 60:180] = 0
+    left = lines.without_lines(as_ink(np.maximum(seven, frame))).level
+    assert not left[80:190, 58:60].any()
+    assert not left[80:190, 180:182].any()
+    assert (left[seven > 0] > 0).mean() > 0.95
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_a_bar_along_a_lighter_line_stays(offset) -> None:
+    """The bar of a 7 by a fine pen lies on the squared paper's lines, from one to another."""
+    squares = np.maximum(ruled(40, 1), ruled(40, 1).T)
+    bar = np.zeros((SIDE, SIDE), np.float32)
+    bar[80 + offset : 84, 80:160] = 1
+    for row in range(84, 190):
+        middle = int(156 - 0.4 * (row - 84))
+        bar[row, middle - 2 : middle + 2] = 1
+    left = lines.without_lines(as_ink(np.maximum(0.5 * squares, bar))).level
+    assert (left[bar > 0] > 0).mean() > 0.95
+    assert (left[(squares > 0) & (bar == 0)] > 0).mean() < 0.1

@@ -11,7 +11,7 @@ from mnist_flax.predict.contrast import Ink
 
 def placed(level: np.ndarray) -> np.ndarray:
     """uint8[28,28] of the largest mark in ink."""
-    ink = Ink(level.astype(np.float32), 0.05, 1.0)
+    ink = Ink(level.astype(np.float32), 0.05, 1.0, 255 * (1 - level))
     return placing.to_mnist(ink, strokes.find_marks(ink)[0])
 
 
@@ -77,7 +77,7 @@ def test_other_strokes_keep_their_width(width) -> None:
 
 def test_full_ink_is_255_however_pale_it_is() -> None:
     level = 0.3 * (1 - pixels(drawn(3, 200, 20)) / 255)
-    ink = Ink(level.astype(np.float32), 0.05, 0.3)
+    ink = Ink(level.astype(np.float32), 0.05, 0.3, 255 * (1 - level))
     seen = placing.to_mnist(ink, strokes.find_marks(ink)[0])
     assert seen.max() == 255
     assert (seen > 200).mean() > 0.05

@@ -7,13 +7,14 @@ from PIL import Image, ImageDraw
 
 from mnist_flax.predict import strokes
 from mnist_flax.predict.contrast import Ink
-from mnist_flax.predict.strokes import Mark
+from mnist_flax.predict.marks import Mark
 
 SIDE = 240
 
 
 def marks_of(level: np.ndarray) -> list[Mark]:
-    return strokes.find_marks(Ink(level.astype(np.float32), 0.1, 1.0))
+    level = level.astype(np.float32)
+    return strokes.find_marks(Ink(level, 0.1, 1.0, 255 * (1 - level)))
 
 
 def digit(number: int, width: int = 12) -> np.ndarray:

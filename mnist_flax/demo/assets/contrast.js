@@ -36,14 +36,24 @@ function darkAndLight({ height, width, data }) {
 }
 
 /** Measures ink on paper that is of one shade, its lightest: first dark ink, then light. */
-function inkOnEvenPaper(gray) {
-  return darkAndLight(gray)
-    .map((each) => {
-      const paper = percentile(each.data, 98);
-      return measureInk(
-        each,
-        picture(each.height, each.width, () => paper),
-      );
+function inkOnEvenPaper({ height, width, data }) {
+  const margin = Math.floor(Math.min(height, width) / 2) + 1;
+  const wide = width + 2 * margin;
+  return darkAndLight({ height, width, data })
+    .map((gray) => {
+      const paper = percentile(gray.data, 98);
+      // With more paper around it, at least a quarter of the picture is paper.
+      const padded = picture(height + 2 * margin, wide, (i) => {
+        const [row, column] = [Math.floor(i / wide) - margin, (i % wide) - margin];
+        const isInside = row >= 0 && row < height && column >= 0 && column < width;
+        return isInside ? gray.data[row * width + column] : paper;
+      });
+      const even = picture(height + 2 * margin, wide, () => paper);
+      const { level, floor } = measureInk(padded, even);
+      const inside = picture(height, width, (i) => {
+        return level.data[(Math.floor(i / width) + margin) * wide + (i % width) + margin];
+      });
+      return { level: inside, floor, most: strongest(inside.data.slice().sort()), gray };
     })
     .filter(standsOut);
 }

@@ -51,7 +51,7 @@ function isWide(small, { width }) {
 /** Tells whether a mark is a punch hole. */
 function isCircle(small, { width }) {
   const [shorter, solid] = [shorterSide(small), solidity(small)];
-  const isRound = longerSide(small) < 1.15 * shorter && solid > 0.74 && solid < 0.83;
+  const isRound = longerSide(small) < 1.15 * shorter && solid > 0.7 && solid < 0.83;
   return isRound && shorter > 0.8 * width;
 }
 

@@ -5,6 +5,7 @@ const LEVELS = 12;
 const THICK = 0.15;
 const SHEET = 40;
 const SPECK = 1 / 200;
+const MOST_PARTS = 60;
 const ALONG = 0.25;
 const DARKEST = 0.65;
 const INSIDE = 0.3;
@@ -94,8 +95,9 @@ function partsOf(mask) {
   const { labels, parts } = connectedParts(mask);
   const most = Math.max(0, ...parts.map(({ area }) => area));
   const frames = [];
+  const largest = new Set(parts.toSorted((a, b) => b.area - a.area).slice(0, MOST_PARTS));
   const found = parts.flatMap((part, i) => {
-    if (part.area < Math.max(3, SPECK * most)) return [];
+    if (!largest.has(part) || part.area < Math.max(3, SPECK * most)) return [];
     const { top, left, bottom, right } = part;
     const wide = right - left;
     const own = { height: bottom - top, width: wide, data: new Uint8Array((bottom - top) * wide) };

@@ -3,7 +3,7 @@
 
 const MOSTLY_INK = 0.5;
 const SOLID = 0.7;
-const BAR = 0.25;
+const BAR = 0.35;
 const FAINT = 0.06;
 const UNSURE = 1.5;
 const CUT = 0.1;
@@ -45,7 +45,7 @@ function findDigits(gray) {
 /** Tells what is unusual about a mark's place and ink; "" if nothing is. */
 function oddity({ level, floor, most }, mark) {
   const solid = Math.max(MOSTLY_INK * level.data.length, SOLID * mark.mask.data.length);
-  const isBar = mark.width <= BAR * longerSide(mark);
+  const isBar = shorterSide(mark) <= BAR * longerSide(mark);
   if (mark.area > solid && !isBar) return "Ink covers most of the picture.";
   for (const [before, behind] of [
     [mark.top, level.height - mark.bottom],
