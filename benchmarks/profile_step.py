@@ -67,7 +67,7 @@ def compile_steps(config: ConfigDict) -> tuple[jax.stages.Compiled, tuple[Any, .
     program = (
         jax.jit(partial(steps.full_steps, recipe=recipe))
         .lower(begun, train, order, key, np.int32(0), np.int32(0))
-        .compile(compiler_options.for_loops())
+        .compile(compiler_options.for_loops(recipe.dtype))
     )
     return program, (begun, train, order, key)
 

@@ -59,7 +59,8 @@ class Programs:
         self._train, self._test, self._mesh = train, test, train.mesh
         self._steps, self._rest = divmod(train.size, recipe.batch_size)
 
-        once, loops = compiler_options.for_once(), compiler_options.for_loops()
+        once = compiler_options.for_once(recipe.dtype)
+        loops = compiler_options.for_loops(recipe.dtype)
         index = jax.ShapeDtypeStruct((), jnp.int32)
         key = jax.eval_shape(jax.random.key, 0)
         if seeds is not None:

@@ -56,6 +56,7 @@ class Recipe(NamedTuple):
       learning_rate_fn: the learning rate by step, from 0.
       augment: the config's group `augment`.
       batch_size: images in a step.
+      dtype: the network's, 'float32' or 'bfloat16'.
     """
 
     model: nn.Module
@@ -63,6 +64,7 @@ class Recipe(NamedTuple):
     learning_rate_fn: optax.Schedule
     augment: ConfigDict
     batch_size: int
+    dtype: str
 
 
 @flax.struct.dataclass
@@ -107,7 +109,12 @@ def create_recipe(config: ConfigDict, num_images: int = 60_000) -> Recipe:
     learning_rate_fn = create_learning_rate_fn(config, steps_per_epoch(config, num_images))
     optimizer = create_optimizer(config, learning_rate_fn)
     return Recipe(
-        create_model(config), optimizer, learning_rate_fn, config.augment, config.batch_size
+        create_model(config),
+        optimizer,
+        learning_rate_fn,
+        config.augment,
+        config.batch_size,
+        config.model.dtype,
     )
 
 
