@@ -68,7 +68,10 @@ from mnist_flax.errors import UserError
 # of what is compared with.
 _NOT_FOLLOWED = {
     "plain": ("model.architecture", "model.dtype"),
-    "torch": ("train_split", "batch_size", "optimizer", "model", "augment"),
+    "torch": (
+        *("train_split", "batch_size", "optimizer", "augment"),
+        *("model.architecture", "model.dropout_rate"),
+    ),
 }
 
 
