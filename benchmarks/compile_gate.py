@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-sys.path.insert(0, str(Path(__file__).parent))
-import compiled
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import compiled
 from mnist_flax import augment, steps
 from mnist_flax import config as config_lib
 from mnist_flax.export import to_stablehlo
@@ -58,7 +58,8 @@ def measure(name: str, target: str) -> dict[str, float]:
     devices = compiled.devices_of(target)
     program, _ = compiled.compile_all(devices, config, other_programs)["steps"]
     ahead = compiled.ahead_of(devices, config)
-    sums = compiled.summary(compiled.loop_operations(program.as_text(), ahead), False)
+    operations = compiled.loop_operations(program.as_text(), ahead, config.batch_size)
+    sums = compiled.summary(operations, False)
     return {figure: round(sums[figure], 1) for figure in FIGURES}
 
 

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -215,13 +215,15 @@ def compile_all(
     return compiled
 
 
-def loop_operations(program: str, ahead: int = 1) -> list[Operation]:
+def loop_operations(program: str, ahead: int = 1, batch_size: int = 0) -> list[Operation]:
     """What a device does in one round of a program's longest loop, from XLA's text of it.
 
     Args:
       program: XLA's text.
       ahead: rounds of that loop in one round of the loop around it, whose operations are
         counted by the share that falls to one round; 1: there is none around it.
+      batch_size: images in a step. The batches drawn ahead, [ahead, batch_size, ...], are like
+        a split: a step reads its own.
     """
     computations: dict[str, list[str]] = {}
     lines: list[str] = []
@@ -236,23 +238,23 @@ def loop_operations(program: str, ahead: int = 1) -> list[Operation]:
     }
     bodies = [body for each in inside.values() for body in each]
     body = max(bodies, key=lambda name: len(computations[name]))
-    found = _operations(computations[body], 1)
+    found = _operations(computations[body], 1, [IMAGES], [ahead, batch_size])
     if ahead > 1:
         around = next(name for name in bodies if body in inside[name])
         others = [x for x in computations[around] if not re.search(rf"body=%?{body}\b", x)]
-        found += _operations(others, 1 / ahead)
+        found += _operations(others, 1 / ahead, [IMAGES])
     return found
 
 
-def _operations(lines: list[str], share: float) -> list[Operation]:
-    """The operations of a loop's body."""
+def _operations(lines: list[str], share: float, *wholes: list[int]) -> list[Operation]:
+    """The operations of a loop's body; arrays whose shapes begin with `wholes` do not count."""
     found, sizes = [], {}
     for line in lines:
         parts = re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)", line)
         if not parts:
             continue
         name, result, kind, rest = parts.groups()
-        sizes[name] = _size(result)
+        sizes[name] = _size(result, wholes)
         cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
         works = kind in ("fusion", "custom-call", "copy", "gather", "scatter", "sort", "while")
         if cycles or works or re.fullmatch(COLLECTIVES, kind):
@@ -266,12 +268,14 @@ def _operations(lines: list[str], share: float) -> list[Operation]:
     return found
 
 
-def _size(arrays: str) -> int:
-    """Bytes of arrays such as (f32[8,16]{1,0}, pred[3]), without those of a split."""
+def _size(arrays: str, wholes: Sequence[list[int]]) -> int:
+    """Bytes of arrays such as (f32[8,16]{1,0}, pred[3]), without those that are read in part."""
     total = 0
     for kind, shape in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", arrays):
         sides = [int(side) for side in shape.split(",") if side]
-        if sides[:1] != [IMAGES] and (kind in _BYTES or kind[1:].isdigit()):
+        if any(sides[: len(whole)] == whole for whole in wholes):
+            continue
+        if kind in _BYTES or kind[1:].isdigit():
             total += int(np.prod(sides)) * (_BYTES.get(kind) or int(kind[1:]) // 8)
     return total
 
@@ -317,7 +321,7 @@ def measure(target: str, config: ConfigDict) -> dict[str, Any]:
             "code_megabytes": memory.generated_code_size_in_bytes / 1e6,
         }
     step, plain = (
-        summary(loop_operations(compiled[name][0].as_text(), ahead), True)
+        summary(loop_operations(compiled[name][0].as_text(), ahead, config.batch_size), True)
         for name, ahead in (("steps", ahead_of(devices, config)), ("plain steps", 1))
     )
     return {"programs": table, "step": step, "plain": plain}
