@@ -269,7 +269,7 @@ def _operations(lines: list[str], share: float, *wholes: list[int]) -> list[Oper
 
 
 def _size(arrays: str, wholes: Sequence[list[int]]) -> int:
-    """Bytes of arrays such as (f32[8,16]{1,0}, pred[3]), without those that are read in part."""
+    """Bytes of arrays such as (f32[8,16]{1,0}, pred[3]), without those read in part."""
     total = 0
     for kind, shape in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", arrays):
         sides = [int(side) for side in shape.split(",") if side]

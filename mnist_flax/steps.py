@@ -351,7 +351,7 @@ def eval_step(
       model: the network.
     """
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    logits = model.apply(variables, augment.normalize(images), train=False)
+    logits = jnp.asarray(model.apply(variables, augment.normalize(images), train=False))
     losses = losses_lib.cross_entropy(logits, labels)
     return Metrics.single_from_model_output(
         loss=losses, logits=logits, labels=labels, mask=mask

@@ -1,5 +1,11 @@
 """One step of training, one of evaluation, and the metrics of a split."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +76,24 @@ def test_weights_depend_on_the_key_alone(config):
 
     jax.tree.map(np.testing.assert_array_equal, weights(0), weights(0))
     assert (weights(0)["conv1"]["kernel"] != weights(1)["conv1"]["kernel"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 8])
+def test_batches_drawn_ahead_change_nothing(devices):
+    helper = Path(__file__).parent / "helpers" / "batches_ahead.py"
+    result = subprocess.run(
+        [sys.executable, helper],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)},
+    )
+    assert result.returncode == 0, result.stderr
+    # Steps 1 to 5 of 16 images each; on several devices each draws its own.
+    assert json.loads(result.stdout) == {
+        "difference": 0,
+        "step": 5,
+        "images": 80,
+        "gathers": 0,
+    }

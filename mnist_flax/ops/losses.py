@@ -32,6 +32,6 @@ def cross_entropy_by_selection(logits: jax.Array, labels: jax.Array) -> jax.Arra
     optax gathers the labels' logits and scatters their gradients: operations that a GPU or TPU
     starts by themselves. A selection becomes part of what is computed around it.
     """
-    chosen = labels[:, None] == jnp.arange(logits.shape[1])
+    chosen = labels[:, None] == jnp.arange(logits.shape[1])[None]
     # One term of the sum is not zero.
     return jax.nn.logsumexp(logits, axis=1) - jnp.where(chosen, logits, 0).sum(1)
