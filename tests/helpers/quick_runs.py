@@ -1,4 +1,4 @@
-"""Lets the runs of a process share what each would make for seconds: its programs, its pictures.
+"""Lets the runs of a process share what takes each seconds to make: programs and pictures.
 
 Two runs have the same programs if they train the same network, by the same augmentation, batch
 size and learning rates, on the same images. The first of them makes the programs, as ever.

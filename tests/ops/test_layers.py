@@ -26,12 +26,12 @@ def assert_close(actual, expected, tolerance=2e-5):
         assert float(jnp.abs(a - b).max()) <= tolerance * float(jnp.abs(b).max())
 
 
-# As in the loops of a run; the tests leave it off, see conftest.py, and sums are less exact then.
+# As in the loops of a run. conftest.py turns it off, and sums are less exact then.
 EXACT_SUMS = {"xla_cpu_use_fusion_emitters": True}
 
 
 def with_gradients(f, arguments, cotangent, options=None):
-    """The value of f and its gradients, of one program: each operation alone compiles longer."""
+    """The value of f and its gradients, by one program: single operations compile longer."""
 
     @partial(jax.jit, compiler_options=options)
     def both(arguments, cotangent):
