@@ -28,8 +28,6 @@ from mnist_flax.runs import checkpoints
 
 EPOCHS = 8
 OVERRIDES = {"train_split": "train[:256]", "test_split": "test[:500]", "num_epochs": EPOCHS}
-# For the short form of the test: it is compiled and saved soon.
-TINY = {"model.architecture": "4 pool 4 pool 4"}
 
 
 def command(workdir: Path, *more: str) -> list[str]:
