@@ -58,11 +58,16 @@ def test_steps_are_those_of_one_device(platform, layers, counts):
 
 
 @pytest.mark.slow
-def test_a_run_on_eight_devices_is_that_of_one(tmp_path, data_dir):
+@pytest.mark.parametrize(
+    "layers",
+    ["4 pool 8 pool 8k1", pytest.param(architecture.DEFAULT, marks=pytest.mark.long)],
+)
+def test_a_run_on_eight_devices_is_that_of_one(tmp_path, data_dir, layers):
     lines = []
     for devices in (1, 8):
         workdir = tmp_path / str(devices)
-        result = run(devices, *COMMAND, "--workdir", workdir)
+        layers_flag = f"--config.model.architecture={layers}"
+        result = run(devices, *COMMAND, layers_flag, "--workdir", workdir)
         assert result.returncode == 0, result.stderr
         assert json.loads((workdir / "summary.json").read_text())["device_count"] == devices
         texts = (workdir / "metrics.jsonl").read_text().splitlines()
