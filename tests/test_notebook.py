@@ -246,6 +246,17 @@ def test_the_install_cell_in_a_new_environment(tmp_path) -> None:
     assert run(python, "-c", CHECK) == "Training on cpu\n"
 
 
+# An export is compared on all test images, by test_export.py.
+FEW_FOR_EXPORTS = """
+from mnist_flax import input_pipeline
+load = input_pipeline.load
+input_pipeline.load = lambda split, *rest: load(
+    "test[:500]" if split == "test" else split, *rest
+)
+del input_pipeline
+"""
+
+
 @pytest.fixture(scope="module")
 def executed(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """The notebook after a run on a few images, and the folder that it ran in."""
@@ -260,7 +271,11 @@ def executed(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         # The package of these tests. To install it anew, the install cell would need a file.
         patch.setenv("PYTHONPATH", package + os.pathsep + os.environ.get("PYTHONPATH", ""))
-        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        ipython = tmp_path_factory.mktemp("ipython")
+        startup = ipython / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "few.py").write_text(FEW_FOR_EXPORTS)
+        patch.setenv("IPYTHONDIR", str(ipython))
         # As in a person's, where the test's settings of JAX do not hold.
         patch.delenv("MPLBACKEND", raising=False)
         client = NotebookClient(

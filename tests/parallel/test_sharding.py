@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers import backend_forms
+from helpers import backend_forms, forks
 
 from mnist_flax import architecture
 from mnist_flax.errors import UserError
@@ -22,9 +22,9 @@ COMMAND = [
 ]
 
 
-def run(devices, *arguments):
+def run(devices, *arguments, python=None):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)],
+        [*(python or forks.python()), *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -45,7 +45,7 @@ def run(devices, *arguments):
 )
 def test_steps_are_those_of_one_device(platform, layers, counts):
     script = Path(__file__).parents[1] / "helpers" / "many_devices.py"
-    result = run(8, script, platform, layers, *counts)
+    result = run(8, script, platform, layers, *counts, python=[sys.executable])
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report.keys() == set(map(str, counts))
