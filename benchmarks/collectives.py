@@ -83,7 +83,7 @@ def compile_steps(config_path: Path) -> jax.stages.Compiled:
     with jax.set_mesh(mesh):
         program = jax.jit(partial(steps.full_steps, recipe=recipe), out_shardings=whole)
         lowered = program.lower(state, train, order, key, index, index)
-        return lowered.compile(compiler_options.for_loops())
+        return lowered.compile(compiler_options.for_loops(recipe.dtype))
 
 
 def collectives(program: str, devices: int) -> list[Collective]:

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from ml_collections import ConfigDict
 
 from mnist_flax import augment, plain, steps
 from mnist_flax import config as config_lib
+from mnist_flax.ops import backends
 from mnist_flax.parallel import sharding
 
 HEADER = "Estimates of the compilers, for devices that are not here. Nothing ran."
@@ -68,6 +70,7 @@ class Operation(NamedTuple):
       cycles: that the TPU's compiler expects; None where it expects nothing.
       bytes: of the arrays that it reads and writes; of a split it reads a batch, which is not
         counted.
+      share: how often it does so in a step; less than 1 for what several steps have in common.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Operation(NamedTuple):
     source: str
     cycles: int | None
     bytes: int
+    share: float = 1
 
 
 def devices_of(target: str) -> list[Any]:
@@ -144,8 +148,24 @@ def plain_steps(
     return lax.fori_loop(start, stop, body, state)
 
 
-def compile_all(devices: list[Any], config: ConfigDict) -> dict[str, Any]:
-    """Compiles the programs of a run and plain Flax's steps: by name, with the seconds."""
+def ahead_of(devices: list[Any], config: ConfigDict) -> int:
+    """How many batches a run on these devices draws at a time."""
+    return backends.batches_ahead(devices[0].platform, config.batch_size)
+
+
+def compile_all(
+    devices: list[Any],
+    config: ConfigDict,
+    more: Callable[[ConfigDict, Any], dict[str, tuple[Any, tuple[Any, ...]]]] | None = None,
+) -> dict[str, tuple[Any, float]]:
+    """Compiles the programs of a run: by name, with the seconds.
+
+    Args:
+      devices: from `devices_of`.
+      config: a config.
+      more: makes further programs of the config and of the shapes of a training state: for
+        each name a function and the shapes of its arguments. None: plain Flax's steps.
+    """
     mesh = Mesh(np.array(devices), (sharding.AXIS,), axis_types=(AxisType.Auto,))
     whole = sharding.everywhere(mesh)
 
@@ -163,25 +183,29 @@ def compile_all(devices: list[Any], config: ConfigDict) -> dict[str, Any]:
     key = jax.eval_shape(jax.random.key, 0)
     index = on(whole, jax.ShapeDtypeStruct((), jnp.int32))
     recipe = steps.create_recipe(config, IMAGES)
-    plain_recipe = recipe._replace(model=plain.Net(config.model.dropout_rate))
     create = partial(steps.init_state, recipe=recipe)
     begin = partial(steps.start_epoch, num_images=IMAGES)
     state = on(whole, jax.eval_shape(create, key))
     key = on(whole, key)
     epoch, order, _ = on(whole, jax.eval_shape(begin, state, key, index))
-    plain_state = on(whole, jax.eval_shape(partial(steps.init_state, recipe=plain_recipe), key))
-    full, last = (partial(f, recipe=recipe) for f in (steps.full_steps, steps.last_step))
+    full = partial(steps.full_steps, recipe=recipe, ahead=ahead_of(devices, config))
+    last = partial(steps.last_step, recipe=recipe)
     runs: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "first weights": (create, (key,)),
         "order of an epoch": (begin, (state, key, index)),
         "steps": (full, (epoch, train, order, key, index, index)),
         "last step": (last, (epoch, train, order, key)),
         "test": (partial(steps.eval_epoch, model=recipe.model), (state, test)),
-        "plain steps": (
-            partial(plain_steps, recipe=plain_recipe),
-            (plain_state, train, order, key, index, index),
-        ),
     }
+    if more:
+        runs |= {
+            name: (f, on(whole, shapes)) for name, (f, shapes) in more(config, state).items()
+        }
+    else:
+        of_plain = recipe._replace(model=plain.Net(config.model.dropout_rate))
+        begun = on(whole, jax.eval_shape(partial(steps.init_state, recipe=of_plain), key))
+        arguments = (begun, train, order, key, index, index)
+        runs["plain steps"] = (partial(plain_steps, recipe=of_plain), arguments)
     compiled = {}
     with jax.set_mesh(mesh):
         for name, (function, arguments) in runs.items():
@@ -191,8 +215,16 @@ def compile_all(devices: list[Any], config: ConfigDict) -> dict[str, Any]:
     return compiled
 
 
-def loop_operations(program: str) -> list[Operation]:
-    """What a device does in one round of a program's longest loop, from XLA's text of it."""
+def loop_operations(program: str, ahead: int = 1, batch_size: int = 0) -> list[Operation]:
+    """What a device does in one round of a program's longest loop, from XLA's text of it.
+
+    Args:
+      program: XLA's text.
+      ahead: rounds of that loop in one round of the loop around it, whose operations are
+        counted by the share that falls to one round; 1: there is none around it.
+      batch_size: images in a step. The batches drawn ahead, [ahead, batch_size, ...], are like
+        a split: a step reads its own.
+    """
     computations: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in program.splitlines():
@@ -200,35 +232,50 @@ def loop_operations(program: str) -> list[Operation]:
             lines = computations[head[1]] = []
         else:
             lines.append(line)
-    bodies = re.findall(r"body=%?([\w.\-]+)", program)
-    body = max((computations[name] for name in bodies), key=len)
+    inside = {
+        name: re.findall(r"body=%?([\w.\-]+)", "\n".join(lines))
+        for name, lines in computations.items()
+    }
+    bodies = [body for each in inside.values() for body in each]
+    body = max(bodies, key=lambda name: len(computations[name]))
+    found = _operations(computations[body], 1, [IMAGES], [ahead, batch_size])
+    if ahead > 1:
+        around = next(name for name in bodies if body in inside[name])
+        others = [x for x in computations[around] if not re.search(rf"body=%?{body}\b", x)]
+        found += _operations(others, 1 / ahead, [IMAGES])
+    return found
+
+
+def _operations(lines: list[str], share: float, *wholes: list[int]) -> list[Operation]:
+    """The operations of a loop's body; arrays whose shapes begin with `wholes` do not count."""
     found, sizes = [], {}
-    for line in body:
+    for line in lines:
         parts = re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)", line)
         if not parts:
             continue
         name, result, kind, rest = parts.groups()
-        sizes[name] = _size(result)
+        sizes[name] = _size(result, wholes)
         cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
         works = kind in ("fusion", "custom-call", "copy", "gather", "scatter", "sort", "while")
         if cycles or works or re.fullmatch(COLLECTIVES, kind):
             arguments = re.findall(r"%([\w.\-]+)", rest.partition(")")[0])
             source = re.search(r'op_name="([^"]*)"', line)
             moved = sizes[name] + sum(sizes.get(each, 0) for each in arguments)
+            expected = int(cycles[1]) if cycles else None
             found.append(
-                Operation(
-                    name, kind, source[1] if source else "", cycles and int(cycles[1]), moved
-                )
+                Operation(name, kind, source[1] if source else "", expected, moved, share)
             )
     return found
 
 
-def _size(arrays: str) -> int:
-    """Bytes of arrays such as (f32[8,16]{1,0}, pred[3]), without those of a split."""
+def _size(arrays: str, wholes: Sequence[list[int]]) -> int:
+    """Bytes of arrays such as (f32[8,16]{1,0}, pred[3]), without those read in part."""
     total = 0
     for kind, shape in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", arrays):
         sides = [int(side) for side in shape.split(",") if side]
-        if sides[:1] != [IMAGES] and (kind in _BYTES or kind[1:].isdigit()):
+        if any(sides[: len(whole)] == whole for whole in wholes):
+            continue
+        if kind in _BYTES or kind[1:].isdigit():
             total += int(np.prod(sides)) * (_BYTES.get(kind) or int(kind[1:]) // 8)
     return total
 
@@ -246,10 +293,10 @@ def summary(operations: list[Operation], per_place: bool) -> dict[str, Any]:
         match[1] for each in operations if (match := re.fullmatch(COLLECTIVES, each.kind))
     )
     result: dict[str, Any] = {
-        "cycles": sum(each.cycles or 0 for each in operations),
-        "operations": len(operations),
+        "cycles": sum((each.cycles or 0) * each.share for each in operations),
+        "operations": sum(each.share for each in operations),
         "without_estimate": sorted(each.name for each in unknown),
-        "megabytes": sum(each.bytes for each in operations) / 1e6,
+        "megabytes": sum(each.bytes * each.share for each in operations) / 1e6,
         "collectives": dict(messages),
     }
     if per_place:
@@ -262,7 +309,8 @@ def summary(operations: list[Operation], per_place: bool) -> dict[str, Any]:
 
 def measure(target: str, config: ConfigDict) -> dict[str, Any]:
     """Everything about a target."""
-    compiled = compile_all(devices_of(target), config)
+    devices = devices_of(target)
+    compiled = compile_all(devices, config)
     table = {}
     for name, (program, seconds) in compiled.items():
         memory = program.memory_analysis()
@@ -273,8 +321,8 @@ def measure(target: str, config: ConfigDict) -> dict[str, Any]:
             "code_megabytes": memory.generated_code_size_in_bytes / 1e6,
         }
     step, plain = (
-        summary(loop_operations(compiled[name][0].as_text()), True)
-        for name in ("steps", "plain steps")
+        summary(loop_operations(compiled[name][0].as_text(), ahead, config.batch_size), True)
+        for name, ahead in (("steps", ahead_of(devices, config)), ("plain steps", 1))
     )
     return {"programs": table, "step": step, "plain": plain}
 
@@ -314,7 +362,7 @@ def report(target: str, result: dict[str, Any]) -> list[str]:
 
 def _cells(ours: dict[str, Any] | None, plain: dict[str, Any] | None, key: str) -> str:
     cells = [
-        f"{each[key]:14,.{0 if key == 'cycles' else 1}f}{each['operations']:8}"
+        f"{each[key]:14,.{0 if key == 'cycles' else 1}f}{each['operations']:8.1f}"
         if each
         else f"{'':22}"
         for each in (ours, plain)

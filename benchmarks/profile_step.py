@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 
 from mnist_flax import architecture, steps
 from mnist_flax import config as config_lib
-from mnist_flax.ops import compiler_options
+from mnist_flax.ops import backends, compiler_options
 from mnist_flax.train import load_splits
 
 STEPS = 30
@@ -64,10 +64,11 @@ def compile_steps(config: ConfigDict) -> tuple[jax.stages.Compiled, tuple[Any, .
     recipe = steps.create_recipe(config, train.size)
     state = steps.init_state(key, recipe)
     begun, order, key = steps.start_epoch(state, key, jnp.int32(1), train.size)
+    ahead = backends.batches_ahead(jax.default_backend(), recipe.batch_size)
     program = (
-        jax.jit(partial(steps.full_steps, recipe=recipe))
+        jax.jit(partial(steps.full_steps, recipe=recipe, ahead=ahead))
         .lower(begun, train, order, key, np.int32(0), np.int32(0))
-        .compile(compiler_options.for_loops())
+        .compile(compiler_options.for_loops(recipe.dtype))
     )
     return program, (begun, train, order, key)
 

@@ -43,6 +43,7 @@ def _train(args: argparse.Namespace) -> None:
         if args.coordinator is not None:
             processes.join(args.coordinator, args.processes, args.process)
         jax_setup.prepare()
+        jax_setup.warn_if_slow(args.config.model.dtype)
         train_and_evaluate(
             args.config, args.workdir, overwrite=args.overwrite, resume=args.resume
         )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mnist_flax import progress as progress_lib
-from mnist_flax.ops import compiler_options
+from mnist_flax.ops import backends, compiler_options
 from mnist_flax.parallel import processes, sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.steps import (
@@ -59,7 +59,8 @@ class Programs:
         self._train, self._test, self._mesh = train, test, train.mesh
         self._steps, self._rest = divmod(train.size, recipe.batch_size)
 
-        once, loops = compiler_options.for_once(), compiler_options.for_loops()
+        once = compiler_options.for_once(recipe.dtype)
+        loops = compiler_options.for_loops(recipe.dtype)
         index = jax.ShapeDtypeStruct((), jnp.int32)
         key = jax.eval_shape(jax.random.key, 0)
         if seeds is not None:
@@ -84,9 +85,11 @@ class Programs:
             start = jit(partial(start_epoch, num_images=train.size), 0, 0, None, donate=True)
             epoch_state, order, key = jax.eval_shape(start, state, key, index)
             self._start = start.lower(state, key, index).compile(once)
-            steps = jit(
-                partial(full_steps, recipe=recipe), 0, None, 0, 0, None, None, donate=True
+            ahead = backends.batches_ahead(
+                self._mesh.devices.flat[0].platform, recipe.batch_size
             )
+            full = partial(full_steps, recipe=recipe, ahead=ahead)
+            steps = jit(full, 0, None, 0, 0, None, None, donate=True)
             self._full = steps.lower(epoch_state, train, order, key, index, index).compile(
                 loops
             )

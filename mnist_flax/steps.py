@@ -20,6 +20,8 @@ from ml_collections import ConfigDict
 
 from mnist_flax import augment, models
 from mnist_flax.config import steps_per_epoch
+from mnist_flax.ops import losses as losses_lib
+from mnist_flax.ops import permutation
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
@@ -56,6 +58,7 @@ class Recipe(NamedTuple):
       learning_rate_fn: the learning rate by step, from 0.
       augment: the config's group `augment`.
       batch_size: images in a step.
+      dtype: the network's, 'float32' or 'bfloat16'.
     """
 
     model: nn.Module
@@ -63,6 +66,7 @@ class Recipe(NamedTuple):
     learning_rate_fn: optax.Schedule
     augment: ConfigDict
     batch_size: int
+    dtype: str
 
 
 @flax.struct.dataclass
@@ -107,7 +111,12 @@ def create_recipe(config: ConfigDict, num_images: int = 60_000) -> Recipe:
     learning_rate_fn = create_learning_rate_fn(config, steps_per_epoch(config, num_images))
     optimizer = create_optimizer(config, learning_rate_fn)
     return Recipe(
-        create_model(config), optimizer, learning_rate_fn, config.augment, config.batch_size
+        create_model(config),
+        optimizer,
+        learning_rate_fn,
+        config.augment,
+        config.batch_size,
+        config.model.dtype,
     )
 
 
@@ -170,7 +179,7 @@ def train_step(
             rngs={"dropout": key},
         )
         with jax.named_scope("loss"):
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            losses = losses_lib.cross_entropy(logits, labels)
         return losses.mean(), (updates["batch_stats"], {"loss": losses, "logits": logits})
 
     grads, (batch_stats, outputs) = jax.grad(loss_fn, has_aux=True)(state.params)
@@ -180,17 +189,24 @@ def train_step(
     return TrainState(state.step + 1, params, batch_stats, opt_state), outputs
 
 
-def train_on_indices(
-    epoch_state: EpochState,
-    split: DeviceSplit,
-    indices: jax.Array,
-    key: jax.Array,
-    recipe: Recipe,
-) -> EpochState:
-    """Gathers a batch, augments it, takes a step and adds up the metrics.
+class Batch(NamedTuple):
+    """What a step trains on.
+
+    Attributes:
+      images: float32[N,28,28,1], augmented and normalized.
+      labels: int32[N].
+      key: PRNG key of dropout.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+    key: jax.Array
+
+
+def draw_batch(split: DeviceSplit, indices: jax.Array, key: jax.Array, recipe: Recipe) -> Batch:
+    """Gathers a batch and augments it.
 
     Args:
-      epoch_state: the epoch so far.
       split: the training split, on the devices.
       indices: int[N], the images of the batch.
       key: PRNG key of this step.
@@ -201,18 +217,30 @@ def train_on_indices(
         images, labels = sharding.take(split, indices)
         draws = augment.sample_params(augment_key, len(indices), recipe.augment)
         images = augment.apply(images, draws, crop_size=recipe.augment.crop_size)
+        return Batch(augment.normalize(images), labels, dropout_key)
+
+
+def train_on_batch(epoch_state: EpochState, batch: Batch, recipe: Recipe) -> EpochState:
+    """Takes a step and adds up the metrics.
+
+    Args:
+      epoch_state: the epoch so far.
+      batch: from `draw_batch`.
+      recipe: what to train.
+    """
     state, outputs = train_step(
         epoch_state.train_state,
-        augment.normalize(images),
-        labels,
-        dropout_key,
+        batch.images,
+        batch.labels,
+        batch.key,
         model=recipe.model,
         optimizer=recipe.optimizer,
     )
     loss = outputs["loss"].mean()
+    metrics = Metrics.single_from_model_output(labels=batch.labels, **outputs)
     return EpochState(
         state,
-        epoch_state.metrics.merge(Metrics.single_from_model_output(labels=labels, **outputs)),
+        epoch_state.metrics.merge(metrics),
         loss,
         jnp.asarray(recipe.learning_rate_fn(epoch_state.train_state.step), jnp.float32),
         jnp.where(
@@ -239,7 +267,7 @@ def start_epoch(
       folds its own.
     """
     order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
-    order = jax.random.permutation(order_key, num_images)
+    order = permutation.permutation(order_key, num_images)
     zero = jnp.zeros((), jnp.float32)
     return EpochState(state, Metrics.empty(), zero, zero, jnp.array(NO_STEP)), order, step_key
 
@@ -252,16 +280,43 @@ def full_steps(
     start: jax.Array,
     stop: jax.Array,
     recipe: Recipe,
+    ahead: int = 1,
 ) -> EpochState:
-    """Takes steps start to stop - 1 of an epoch, each with a whole batch."""
+    """Takes steps start to stop - 1 of an epoch, each with a whole batch.
 
-    def body(step: jax.Array, epoch_state: EpochState) -> EpochState:
+    Args:
+      epoch_state: the epoch so far.
+      split: the training split, on the devices.
+      order: int32[M], from `start_epoch`.
+      key: from `start_epoch`.
+      start: the first step, from 0.
+      stop: the step behind the last one.
+      recipe: what to train.
+      ahead: batches to draw at a time. It changes no result.
+    """
+
+    def draw(step: jax.Array) -> Batch:
         first = step * recipe.batch_size
         indices = lax.dynamic_slice_in_dim(order, first, recipe.batch_size)
-        step_key = jax.random.fold_in(key, step)
-        return train_on_indices(epoch_state, split, indices, step_key, recipe)
+        return draw_batch(split, indices, jax.random.fold_in(key, step), recipe)
 
-    return lax.fori_loop(start, stop, body, epoch_state)
+    def one(step: jax.Array, epoch_state: EpochState) -> EpochState:
+        return train_on_batch(epoch_state, draw(step), recipe)
+
+    def some(i: jax.Array, epoch_state: EpochState) -> EpochState:
+        first = start + i * ahead
+        # Of the last ones some may be past the end; nothing is trained on those.
+        batches = jax.vmap(draw)(first + jnp.arange(ahead))
+
+        def body(step: jax.Array, epoch_state: EpochState) -> EpochState:
+            batch = jax.tree.map(lambda x: x[step - first], batches)
+            return train_on_batch(epoch_state, batch, recipe)
+
+        return lax.fori_loop(first, jnp.minimum(first + ahead, stop), body, epoch_state)
+
+    if ahead == 1:
+        return lax.fori_loop(start, stop, one, epoch_state)
+    return lax.fori_loop(0, -(-(stop - start) // ahead), some, epoch_state)
 
 
 def last_step(
@@ -274,8 +329,8 @@ def last_step(
     """Takes the step on what is left of an epoch's images, fewer than a batch."""
     steps = len(order) // recipe.batch_size
     indices = order[steps * recipe.batch_size :]
-    step_key = jax.random.fold_in(key, steps)
-    return train_on_indices(epoch_state, split, indices, step_key, recipe)
+    batch = draw_batch(split, indices, jax.random.fold_in(key, steps), recipe)
+    return train_on_batch(epoch_state, batch, recipe)
 
 
 def eval_step(
@@ -296,8 +351,8 @@ def eval_step(
       model: the network.
     """
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    logits = model.apply(variables, augment.normalize(images), train=False)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    logits = jnp.asarray(model.apply(variables, augment.normalize(images), train=False))
+    losses = losses_lib.cross_entropy(logits, labels)
     return Metrics.single_from_model_output(
         loss=losses, logits=logits, labels=labels, mask=mask
     )

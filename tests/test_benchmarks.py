@@ -236,15 +236,16 @@ def test_a_compiled_step_is_read_by_layer():
     operations = compiled.loop_operations(COMPILED_STEP)
     # Of a split only what is taken from it counts.
     assert [tuple(each) for each in operations] == [
-        ("gather_fusion", "fusion", "jit(f)/while/body/augment/gather", None, 2 * 784),
+        ("gather_fusion", "fusion", "jit(f)/while/body/augment/gather", None, 2 * 784, 1),
         (
             "fusion.1",
             "fusion",
             "jit(f)/while/body/transpose(jvp(ConvNet))/conv2/mul",
             1840,
             4 * 128 + 2 * 128 + 4,
+            1,
         ),
-        ("sum", "all-reduce", "jit(f)/while/body/psum", None, 2 * 4 * 128),
+        ("sum", "all-reduce", "jit(f)/while/body/psum", None, 2 * 4 * 128, 1),
     ]
     sums = compiled.summary(operations, per_place=True)
     assert sums["cycles"] == 1840
@@ -253,6 +254,41 @@ def test_a_compiled_step_is_read_by_layer():
     assert sums["collectives"] == {"all-reduce": 1}
     assert sums["places"].keys() == {"augmentation", "conv2, backward", "other"}
     assert sums["places"]["conv2, backward"]["cycles"] == 1840
+
+
+NESTED_STEPS = """
+%step (arg: (f32[2,28], f32[4,2,28])) -> (f32[2,28], f32[4,2,28]) {
+  %drawn = f32[4,2,28]{2,1,0} get-tuple-element(%arg), index=1
+  %batch = f32[2,28]{1,0} fusion(%drawn), kind=kLoop, \
+backend_config={"window_config":{"estimated_cycles":"1840"}}
+  %next = f32[2,28]{1,0} copy(%batch)
+  ROOT %t = (f32[2,28]{1,0}, f32[4,2,28]{2,1,0}) tuple(%next, %drawn)
+}
+
+%around (arg: f32[4,2,28]) -> f32[4,2,28] {
+  %block = f32[4,2,28]{2,1,0} fusion(%arg), kind=kLoop, \
+backend_config={"window_config":{"estimated_cycles":"1000"}}
+  ROOT %inner = f32[4,2,28]{2,1,0} while(%block), condition=%c, body=%step
+}
+
+ENTRY %main (x: f32[4,2,28]) -> f32[4,2,28] {
+  ROOT %while = f32[4,2,28]{2,1,0} while(%x), condition=%c, body=%around
+}
+"""
+
+
+def test_what_several_steps_have_in_common_counts_by_its_share():
+    compiled = script("compiled")
+    operations = compiled.loop_operations(NESTED_STEPS, ahead=4, batch_size=2)
+    # Of the batches drawn ahead a step reads its own, which is what it writes.
+    assert [(each.name, each.share, each.bytes) for each in operations] == [
+        ("batch", 1, 4 * 2 * 28),
+        ("next", 1, 2 * 4 * 2 * 28),
+        ("block", 1 / 4, 4 * 4 * 2 * 28),
+    ]
+    sums = compiled.summary(operations, per_place=False)
+    assert sums["cycles"] == 1840 + 1000 / 4
+    assert sums["operations"] == 2 + 1 / 4
 
 
 @pytest.mark.parametrize(
@@ -291,6 +327,48 @@ def test_a_report_says_first_that_nothing_ran(monkeypatch, capsys):
     assert table.endswith("cycles of plain Flax's: 1.00")
     assert json.loads(line)["note"] == compiled.HEADER
     assert json.loads(line)["targets"] == {"tpu-v5e": result}
+
+
+def test_the_gate_of_compiled_programs(tmp_path, monkeypatch, capsys):
+    gate = script("compile_gate")
+    figures = dict(cycles=1000.0, operations=10.0, megabytes=5.0)
+    now = {gate.CASES[0]: figures, gate.CASES[1]: figures}
+
+    def measure(name, target):
+        found = now[name, target]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    monkeypatch.setattr(gate, "CASES", gate.CASES[:2])
+    monkeypatch.setattr(gate, "RECORDS", tmp_path / "compiled.json")
+    monkeypatch.setattr(gate, "measure", measure)
+    assert gate.check(record=False) == 0
+    assert capsys.readouterr().out.count("no record") == 2
+    assert gate.check(record=True) == 0
+    assert gate.check(record=False) == 0
+    now[gate.CASES[1]] = figures | {"cycles": 1099.0}
+    assert gate.check(record=False) == 0
+    capsys.readouterr()
+    now[gate.CASES[1]] = figures | {"cycles": 1101.0}
+    assert gate.check(record=False) == 1
+    words = "best on gpu-h100 has 1,101.0 cycles a step; 1,000.0 are recorded\n"
+    assert words in capsys.readouterr().out
+    now[gate.CASES[1]] = jax.errors.JaxRuntimeError("no such fusion")
+    assert gate.check(record=False) == 1
+    assert "best on gpu-h100 does not compile: no such fusion" in capsys.readouterr().out
+    # Without the compiler it goes on, and says so once.
+    now |= dict.fromkeys(now, SystemExit("The compiler is not installed."))
+    assert gate.check(record=False) == 0
+    assert capsys.readouterr().out.count("gpu-h100 is left out.") == 1
+
+
+def test_the_gate_has_records_of_its_cases():
+    gate = script("compile_gate")
+    records = json.loads(gate.RECORDS.read_text())
+    assert records.keys() <= {f"{name} on {target}" for name, target in gate.CASES}
+    assert {f"default on {target}" for target in (gate.TPU, gate.GPU)} <= records.keys()
+    assert all(record.keys() == set(gate.FIGURES) for record in records.values())
 
 
 def test_frontier(tmp_path, monkeypatch, capsys):

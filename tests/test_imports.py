@@ -35,6 +35,7 @@ BASE = {
 TABLE = {
     "errors": set(),
     "accelerators": set(),
+    "cpu": set(),
     "libraries": set(),
     "metrics": set(),
     "architecture": {"errors"},
@@ -52,14 +53,17 @@ TABLE = {
     },
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
-    "cli": {"errors", "accelerators", "paths", "config", "ops"},
-    **dict.fromkeys(COMMANDS, BASE | CORE | {"plots", "runs", "train", "trained", "cli"}),
+    "cli": {"errors", "accelerators", "cpu", "paths", "config", "ops"},
+    **dict.fromkeys(
+        COMMANDS, BASE | CORE | {"cpu", "plots", "runs", "train", "trained", "cli"}
+    ),
 }
 
 # What needs no accelerator must not wait for JAX to be imported.
 WITHOUT_JAX = {
     "errors",
     "accelerators",
+    "cpu",
     "paths",
     "libraries",
     "progress",

@@ -1,10 +1,18 @@
 """One step of training, one of evaluation, and the metrics of a split."""
 
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import networks
 
 from mnist_flax import augment, input_pipeline, models, steps
 from mnist_flax import config as config_lib
@@ -16,9 +24,15 @@ def config():
     return config_lib.load(config_lib.default_path())
 
 
+def weights(config, seed):
+    """A new state of training; each operation alone would compile for seconds."""
+    create = jax.jit(partial(steps.create_train_state, config=config))
+    return create(jax.random.key(seed))
+
+
 @pytest.fixture(scope="module")
 def state(config):
-    return steps.create_train_state(jax.random.key(0), config)
+    return weights(config, 0)
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +45,19 @@ def test_step_is_gradient_descent_on_the_mean_loss(state, split):
     model, optimizer = models.ConvNet(dropout_rate=0.0), optax.sgd(0.1)
     state = state._replace(opt_state=optimizer.init(state.params))
 
-    def loss(params):
+    @jax.jit
+    @jax.value_and_grad
+    def loss_and_gradients(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
         logits, _ = model.apply(variables, images, train=True, mutable=["batch_stats"])
         return -jax.nn.log_softmax(logits)[jnp.arange(8), labels].mean()
 
-    after, outputs = steps.train_step(
-        state, images, labels, jax.random.key(0), model=model, optimizer=optimizer
-    )
+    step = jax.jit(partial(steps.train_step, model=model, optimizer=optimizer))
+    after, outputs = step(state, images, labels, jax.random.key(0))
     assert after.step == state.step + 1
-    assert float(outputs["loss"].mean()) == pytest.approx(float(loss(state.params)), rel=1e-5)
-    expected = jax.tree.map(
-        lambda p, g: p - 0.1 * g, state.params, jax.grad(loss)(state.params)
-    )
+    loss, gradients = loss_and_gradients(state.params)
+    assert float(outputs["loss"].mean()) == pytest.approx(float(loss), rel=1e-5)
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, gradients)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.params, expected
     )
@@ -51,12 +65,15 @@ def test_step_is_gradient_descent_on_the_mean_loss(state, split):
 
 
 @pytest.mark.parametrize("n", [1, 499, 500, 501, 1300])
-def test_every_image_of_a_split_counts_exactly_once(state, split, config, n):
+def test_every_image_of_a_split_counts_exactly_once(split, config, n):
+    config = config.copy_and_resolve_references()
+    config.model.architecture = "4 pool 4 pool 4"  # It is compiled soon.
+    state, model = weights(config, 0), steps.create_model(config)
     part = DeviceSplit(split.images[:n], split.labels[:n])
-    model = steps.create_model(config)
     metrics = jax.jit(steps.eval_epoch, static_argnames="model")(state, part, model=model)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    logits = models.ConvNet().apply(variables, augment.normalize(part.images), train=False)
+    images = augment.normalize(split.images)
+    logits = networks.apply(model, variables, images, train=False)[:n]
     right = int((logits.argmax(-1) == part.labels).sum())
     losses = -jax.nn.log_softmax(logits)[jnp.arange(n), part.labels]
     assert int(metrics.accuracy.count) == int(metrics.loss.count) == n
@@ -65,8 +82,27 @@ def test_every_image_of_a_split_counts_exactly_once(state, split, config, n):
 
 
 def test_weights_depend_on_the_key_alone(config):
-    def weights(seed):
-        return steps.create_train_state(jax.random.key(seed), config).params
+    first, again, other = (weights(config, seed).params for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert (first["conv1"]["kernel"] != other["conv1"]["kernel"]).all()
 
-    jax.tree.map(np.testing.assert_array_equal, weights(0), weights(0))
-    assert (weights(0)["conv1"]["kernel"] != weights(1)["conv1"]["kernel"]).all()
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 8])
+def test_batches_drawn_ahead_change_nothing(devices):
+    helper = Path(__file__).parent / "helpers" / "batches_ahead.py"
+    result = subprocess.run(
+        [sys.executable, helper],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)},
+    )
+    assert result.returncode == 0, result.stderr
+    # Steps 1 to 5 of 16 images each; on several devices each draws its own.
+    assert json.loads(result.stdout) == {
+        "difference": 0,
+        "step": 5,
+        "images": 80,
+        "gathers": 0,
+    }

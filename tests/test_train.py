@@ -6,27 +6,40 @@ import json
 import os
 import shutil
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import quick_runs
 from helpers.idx_files import flipped
 
+from mnist_flax import architecture, train
 from mnist_flax import config as config_lib
-from mnist_flax import train
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.programs import Programs
 from mnist_flax.runs import checkpoints, files
 
-PROGRAMS = {}
+
+@pytest.fixture(autouse=True)
+def _quick_runs(request):
+    """Runs of the same config share their programs, unless the test says that they do not."""
+    with nullcontext() if "made_alone" in request.fixturenames else quick_runs.sharing():
+        yield
+
+
+@pytest.fixture
+def made_alone():
+    """Each run makes its own programs and pictures."""
 
 
 def small_config(data_dir):
     config = config_lib.load(config_lib.default_path())
     config.data_dir = str(data_dir)
     config.train_split, config.test_split = "train[:200]", "test[:100]"
+    config.model.architecture = "4 pool 4 pool 4"  # It is compiled and saved soon.
     config.num_epochs = 2
     return config
 
@@ -46,7 +59,9 @@ def read_metrics(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("made_alone")
 def test_a_run_writes_its_contract(config, tmp_path, capsys):
+    config.model.architecture = architecture.DEFAULT
     summary = train.train_and_evaluate(config, tmp_path)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert summary["params"] == 19_114
@@ -87,12 +102,15 @@ def assert_same_run(config, *workdirs):
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
+@pytest.mark.usefixtures("made_alone")
 def test_a_seed_gives_the_same_run_bit_for_bit(config, tmp_path):
+    config.model.architecture = architecture.DEFAULT
     for name in ("first", "again"):
         train.train_and_evaluate(config, tmp_path / name)
     assert_same_run(config, tmp_path / "first", tmp_path / "again")
     config.seed = 1
-    train.train_and_evaluate(config, tmp_path / "other")
+    with quick_runs.sharing():
+        train.train_and_evaluate(config, tmp_path / "other")
     assert figures(tmp_path / "first") != figures(tmp_path / "other")
 
 
@@ -102,26 +120,13 @@ def whole(data_dir, tmp_path_factory):
     config = small_config(data_dir)
     config.num_epochs = 3
     workdir = tmp_path_factory.mktemp("whole")
-    train.train_and_evaluate(config, workdir)
+    with quick_runs.sharing():
+        train.train_and_evaluate(config, workdir)
     return config, workdir
 
 
 @pytest.fixture
-def _compiled_once(monkeypatch):
-    """Runs of the same config share their programs."""
-
-    def programs(recipe, *splits):
-        # The learning rate is the schedule's, which has no name to compare.
-        key = f"{recipe.model} {recipe.augment} {recipe.batch_size}"
-        if key not in PROGRAMS:
-            PROGRAMS[key] = Programs(recipe, *splits)
-        return PROGRAMS[key]
-
-    monkeypatch.setattr(train, "Programs", programs)
-
-
-@pytest.fixture
-def stop(monkeypatch, _compiled_once):
+def stop(monkeypatch):
     """Stops a run at one of its writes: the disk is full. A kill would leave the same files.
 
     The function gets the module, the name of a function in it, and at which call of that; it
@@ -189,7 +194,6 @@ def test_metrics_are_what_the_checkpoint_says(whole, tmp_path, stop, end):
     assert_same_run(config, workdir, tmp_path)
 
 
-@pytest.mark.usefixtures("_compiled_once")
 def test_a_damaged_checkpoint_costs_one_epoch(whole, tmp_path, capsys):
     config, workdir = whole
     shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
@@ -232,7 +236,6 @@ def test_a_clock_that_goes_back_changes_nothing(whole, tmp_path, stop, monkeypat
     assert min(times) > 0
 
 
-@pytest.mark.usefixtures("_compiled_once")
 def test_a_second_run_at_the_same_time_is_refused_and_changes_nothing(
     config, tmp_path, monkeypatch
 ):
@@ -278,7 +281,6 @@ def test_a_run_of_another_config_is_not_resumed(config, tmp_path):
     assert (tmp_path / "summary.json").read_bytes() == before
 
 
-@pytest.mark.usefixtures("_compiled_once")
 def test_a_finished_run_may_ask_for_more_epochs(whole, tmp_path):
     """By its 'step' schedule the epochs done are those of the longer run."""
     config, workdir = whole
@@ -297,7 +299,6 @@ def test_a_finished_run_may_ask_for_more_epochs(whole, tmp_path):
         train.train_and_evaluate(shorter, tmp_path, resume=True)
 
 
-@pytest.mark.usefixtures("_compiled_once")
 def test_a_schedule_by_which_its_epochs_would_have_been_others_says_so(config, tmp_path):
     config.schedule.kind = "cosine"
     config.num_epochs = 1

@@ -28,10 +28,12 @@ peak memory     up to the end of the first epoch
 same loop, with JAX's default compiler options. On CPU a step of it takes over a second in a
 loop: the loop has 2 steps, and is timed twice a round.
 
---compare torch measures the assignment's recipe in PyTorch, in its own process, in eager mode
-and in both memory layouts (contiguous, channels_last); the better one counts. Its step is a
-single step on a fixed batch. Its epoch is the first 50 steps, with torchvision's transforms on
-PIL images and num_workers=0, scaled to a whole epoch.
+--compare torch measures the assignment's recipe in PyTorch, in its own process, in each of its
+modes: both memory layouts (contiguous, channels_last), float32 and bfloat16 under autocast, and
+the step also with torch.compile, where that works. The fastest counts; those in bfloat16 count
+if the config computes in bfloat16. Its step is a single step on a fixed batch. Its epoch is the
+first 50 steps, with torchvision's transforms on PIL images and num_workers=0, scaled to a whole
+epoch.
 
 Both are the assignment's: if the config asks for other work, a line names the fields that
 differ.
@@ -56,7 +58,7 @@ from ml_collections import ConfigDict
 
 import mnist_flax
 from mnist_flax import config as config_lib
-from mnist_flax import progress
+from mnist_flax import cpu, progress
 from mnist_flax.bench import results, torch_process
 from mnist_flax.bench.torch_process import host_threads
 from mnist_flax.cli import arguments, exit_status
@@ -66,7 +68,10 @@ from mnist_flax.errors import UserError
 # of what is compared with.
 _NOT_FOLLOWED = {
     "plain": ("model.architecture", "model.dtype"),
-    "torch": ("train_split", "batch_size", "optimizer", "model", "augment"),
+    "torch": (
+        *("train_split", "batch_size", "optimizer", "augment"),
+        *("model.architecture", "model.dropout_rate"),
+    ),
 }
 
 
@@ -144,6 +149,8 @@ def measure(
         "backend": device.platform,
         "device": device.device_kind,
         "threads": host_threads(),
+        "cpu": cpu.here().name,
+        "cpu_units": cpu.here().units,
         "rounds": rounds,
         "batch_size": config.batch_size,
         "dtype": config.model.dtype,

@@ -62,7 +62,9 @@ class Measurements:
         self._epochs = 0
         self.params = models.count_params(self._state.params)
         self.train_images = self._train.size
-        self.step = StepTimer(self._recipe, self._key, compiler_options.for_loops())
+        self.step = StepTimer(
+            self._recipe, self._key, compiler_options.for_loops(config.model.dtype)
+        )
         # A user of stock Flax gives the compiler no options. On CPU a step in a loop takes more
         # than a second, so that there are few.
         cpu = jax.default_backend() == "cpu"

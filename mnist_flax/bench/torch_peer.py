@@ -9,6 +9,8 @@ package imports it. torch_process.py starts it, and asks for a piece of work at 
     ["steps", "contiguous", 50]         milliseconds of 50 steps: [31.2, ...]
     ["epoch", "channels_last", 50]      seconds of an epoch, by its first 50 steps: [35.7]
 
+The second word is a mode: the memory layout, then "_bfloat16" for products under autocast, then
+"_compiled" for torch.compile.
 The end of stdin ends it. If PyTorch cannot be used, the first line is {"error": ...}.
 """
 
@@ -26,31 +28,41 @@ BATCH = 128
 
 
 class Peer:
-    """Holds the network and its optimizer, once for each memory layout, and the data."""
+    """Holds a network and its optimizer for each mode, and the data."""
 
     def __init__(self, torch: Any, torchvision: Any, device: str) -> None:
         """Builds everything on a device, 'cpu' or 'cuda'."""
         self._torch, self._device = torch, device
-        self._layouts = {
-            "contiguous": torch.contiguous_format,
-            "channels_last": torch.channels_last,
-        }
-        self._trainers = {name: self._trainer(layout) for name, layout in self._layouts.items()}
+        self._trainers: dict[str, tuple[Any, Any]] = {}
         self._loss = torch.nn.CrossEntropyLoss()
         self._loader = torch.utils.data.DataLoader(
             _Images(_transform(torchvision.transforms)), BATCH, shuffle=True, num_workers=0
         )
-        self.parameters = sum(x.numel() for x in self._trainers["contiguous"][0].parameters())
+        net, _ = self._trainer("contiguous")
+        self.parameters = sum(x.numel() for x in net.parameters())
 
-    def _trainer(self, layout: Any) -> tuple[Any, Any]:
-        net = _network(self._torch.nn).to(self._device, memory_format=layout)
-        return net.train(), self._torch.optim.Adam(net.parameters(), lr=1e-3)
+    def _layout(self, mode: str) -> Any:
+        last = mode.startswith("channels_last")
+        return self._torch.channels_last if last else self._torch.contiguous_format
 
-    def _step(self, layout: str, x: Any, y: Any) -> Any:
-        net, optimizer = self._trainers[layout]
+    def _trainer(self, mode: str) -> tuple[Any, Any]:
+        """Returns the network and the optimizer of a mode, which it makes the first time."""
+        if mode not in self._trainers:
+            net = _network(self._torch.nn).to(self._device, memory_format=self._layout(mode))
+            adam = self._torch.optim.Adam(net.parameters(), lr=1e-3)
+            compiled = mode.endswith("_compiled")
+            net = self._torch.compile(net.train()) if compiled else net.train()
+            self._trainers[mode] = net, adam
+        return self._trainers[mode]
+
+    def _step(self, mode: str, x: Any, y: Any) -> Any:
+        net, optimizer = self._trainer(mode)
         optimizer.zero_grad()
-        logits = net(x)
-        self._loss(logits, y).backward()
+        half = "_bfloat16" in mode
+        with self._torch.autocast(self._device, self._torch.bfloat16, enabled=half):
+            logits = net(x)
+            loss = self._loss(logits, y)
+        loss.backward()
         optimizer.step()
         return logits
 
@@ -58,28 +70,28 @@ class Peer:
         if self._device == "cuda":
             self._torch.cuda.synchronize()
 
-    def steps(self, layout: str, count: int) -> list[float]:
+    def steps(self, mode: str, count: int) -> list[float]:
         """Times `count` training steps on one fixed batch, not augmented, in milliseconds."""
         x = self._torch.randn(BATCH, 1, 28, 28)
-        x = x.to(self._device, memory_format=self._layouts[layout])
+        x = x.to(self._device, memory_format=self._layout(mode))
         y = self._torch.randint(0, 10, (BATCH,), device=self._device)
         milliseconds = []
         for _ in range(count + 5):
             self._wait()
             begin = time.perf_counter()
-            self._step(layout, x, y)
+            self._step(mode, x, y)
             self._wait()
             milliseconds.append(1e3 * (time.perf_counter() - begin))
         return milliseconds[5:]  # The first ones warm up.
 
-    def epoch(self, layout: str, count: int) -> list[float]:
+    def epoch(self, mode: str, count: int) -> list[float]:
         """Times the first `count` steps of an epoch, in seconds scaled to the whole epoch."""
         begin = time.perf_counter()
         correct = images = 0
         for _, (x, y) in zip(range(count), self._loader, strict=False):
-            x = x.to(self._device, memory_format=self._layouts[layout])
+            x = x.to(self._device, memory_format=self._layout(mode))
             y = y.to(self._device)
-            correct += (self._step(layout, x, y).argmax(1) == y).sum().item()
+            correct += (self._step(mode, x, y).argmax(1) == y).sum().item()
             images += len(y)
         return [(time.perf_counter() - begin) * len(self._loader.dataset) / images]
 
@@ -158,6 +170,15 @@ def _import_torchvision(torch: Any) -> tuple[Any, Any]:
     return importlib.import_module("torchvision"), library
 
 
+def _compiles(torch: Any) -> bool:
+    """Says whether torch.compile works here; on a CPU it needs a C++ compiler."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.ones(8))
+    except Exception:  # Whatever its many parts happen to raise.
+        return False
+    return True
+
+
 def _answer(answer: Any) -> None:
     print(json.dumps(answer), flush=True)
 
@@ -188,12 +209,13 @@ def main() -> None:
             "torch_device": args.device,
             "torch_threads": torch.get_num_threads(),
             "torch_parameters": peer.parameters,
+            "torch_compiles": _compiles(torch),
         }
     )
     works = {"steps": peer.steps, "epoch": peer.epoch}
     for line in sys.stdin:
-        kind, layout, count = json.loads(line)
-        _answer(works[kind](layout, count))
+        kind, mode, count = json.loads(line)
+        _answer(works[kind](mode, count))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,10 @@ from mnist_flax.errors import TrainingError, UserError
 
 # The memory layouts that PyTorch is measured in.
 LAYOUTS = ("contiguous", "channels_last")
+# And with them the type of the products and, of a step, whether torch.compile is used. A mode
+# without a word for it computes in float32, or is not compiled.
+EPOCH_MODES = tuple(f"{layout}{dtype}" for dtype in ("", "_bfloat16") for layout in LAYOUTS)
+STEP_MODES = EPOCH_MODES + tuple(f"{mode}_compiled" for mode in EPOCH_MODES)
 # Steps at a time: some seconds, about as long as ours take in a round.
 STEPS = 50
 
@@ -66,9 +70,9 @@ def start(python: str, platform: str) -> Iterator[Torch]:
     assert process.stdout
     requests, answers = process.stdin, process.stdout
 
-    def work(kind: str, layout: str) -> list[float]:
+    def work(kind: str, mode: str) -> list[float]:
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps([kind, layout, STEPS]), file=requests, flush=True)
+            print(json.dumps([kind, mode, STEPS]), file=requests, flush=True)
         answer = answers.readline()
         if not answer:
             raise TrainingError(f"{python}, which runs PyTorch, ended before its work was done")
@@ -84,8 +88,9 @@ def start(python: str, platform: str) -> Iterator[Torch]:
                 f"--compare torch: {python}: {versions['error']}; `pip install torch "
                 "torchvision` there, or name a Python that has them with --torch-python"
             )
-        epochs = {f"torch_{x}_epoch_seconds": partial(work, "epoch", x) for x in LAYOUTS}
-        steps = {f"torch_{x}_step_ms": partial(work, "steps", x) for x in LAYOUTS}
+        epochs = {f"torch_{x}_epoch_seconds": partial(work, "epoch", x) for x in EPOCH_MODES}
+        step_modes = STEP_MODES if versions.get("torch_compiles") else EPOCH_MODES
+        steps = {f"torch_{x}_step_ms": partial(work, "steps", x) for x in step_modes}
         yield Torch(versions, epochs, steps)
     finally:
         process.kill()

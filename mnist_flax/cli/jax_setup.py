@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from mnist_flax import accelerators, paths
+from mnist_flax import accelerators, cpu, paths
 from mnist_flax.errors import UserError, one_line, warn
 from mnist_flax.ops import jax_settings
 
@@ -29,9 +29,10 @@ def prepare(also_cpu: bool = False) -> None:
     """Pins JAX's settings, starts its devices and turns on its compilation cache.
 
     The folder of the cache is what the environment variable JAX_COMPILATION_CACHE_DIR says,
-    else mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. Without a folder that can be used there
-    is no cache. An entry that cannot be read is replaced: JAX alone would keep it, and warn at
-    every start.
+    else mnist_flax/xla in XDG_CACHE_HOME or ~/.cache. There each kind of CPU has a folder of
+    its own: a home folder may be on several machines, and JAX would run a program that was
+    compiled for another CPU. Without a folder that can be used there is no cache. An entry that
+    cannot be read is replaced: JAX alone would keep it, and warn at every start.
 
     Args:
       also_cpu: see `start_devices`.
@@ -86,6 +87,19 @@ def start_devices(also_cpu: bool = False) -> None:
     _warn_once(tuple(said), chosen=bool(asked) or jax.default_backend() != "cpu")
 
 
+def warn_if_slow(dtype: str) -> None:
+    """Warns if JAX uses a CPU that has no unit for the type of a network's products.
+
+    Args:
+      dtype: 'float32' or 'bfloat16'.
+    """
+    if dtype == "bfloat16" and jax.default_backend() == "cpu" and cpu.here().lacks_bfloat16:
+        warn(
+            "config.model.dtype='bfloat16' may be slower than 'float32' here: this CPU "
+            f"({cpu.here().name}) has neither AMX nor AVX512-BF16"
+        )
+
+
 @contextlib.contextmanager
 def _listening(said: list[str]) -> Iterator[None]:
     """Collects what JAX logs while it starts, which may be tracebacks, a line of each."""
@@ -131,7 +145,7 @@ def _cache_folder(asked: str | None) -> Path | None:
             # By the rule of XDG a relative path counts for nothing.
             root = Path(os.environ.get("XDG_CACHE_HOME", ""))
             root = root if root.is_absolute() else paths.home_folder(".cache")
-            folder = root / "mnist_flax" / "xla"
+            folder = root / "mnist_flax" / "xla" / cpu.here().key
         str(folder).encode()  # C++ takes UTF-8 only.
         folder.mkdir(parents=True, exist_ok=True)
         os.listdir(folder)

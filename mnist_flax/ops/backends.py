@@ -29,3 +29,21 @@ def choose(
       tpu: form for TPUs.
     """
     return lax.platform_dependent(*operands, cpu=cpu, tpu=tpu, default=gpu)
+
+
+# Images for which a small operation of a GPU or TPU takes about as long as for one.
+_TOGETHER = 1024
+
+
+def batches_ahead(platform: str, batch_size: int) -> int:
+    """Chooses how many batches are drawn and augmented at a time.
+
+    Augmenting starts dozens of operations, most of them on a few numbers for each image. A GPU
+    or TPU takes as long to start one as to train a layer, so it does it for several steps at
+    once. A CPU starts them for nothing, and keeps one batch in its cache.
+
+    Args:
+      platform: of the devices, such as 'cpu' or 'tpu'.
+      batch_size: images in a step.
+    """
+    return 1 if platform == "cpu" else max(1, _TOGETHER // batch_size)

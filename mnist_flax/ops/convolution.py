@@ -117,11 +117,8 @@ def conv_by_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
     half = size // 2
     rows = _rows(x, size)
     if channels == 1:
-        matrix = kernel.reshape(size * size, features).astype(x.dtype)
-        y = jnp.tensordot(matrix.T, rows, 1, preferred_element_type=sum_type(x))
-        return y.astype(x.dtype)
-    matrix = _matrix(kernel).astype(x.dtype)
-    columns = jnp.tensordot(matrix, rows, 1, preferred_element_type=sum_type(x))
+        return _product(kernel.reshape(size * size, features).T, rows).astype(x.dtype)
+    columns = _product(_matrix(kernel), rows)
     return _moved_sum(columns, 2, [half - c for c in range(size)]).astype(x.dtype)
 
 
@@ -137,8 +134,11 @@ def conv_gradients_by_products(
     size, _, channels, features = kernel.shape
     half, width = size // 2, dy.shape[2]
     rows = _rows(x, size)
-    padded = _pad(dy, 0, half)
-    columns = jnp.concatenate([padded[:, :, size - 1 - c :][:, :, :width] for c in range(size)])
+    padded = _pad(_bits(dy), 0, half)
+    columns = _floats(
+        jnp.concatenate([padded[:, :, size - 1 - c :][:, :, :width] for c in range(size)]),
+        dy.dtype,
+    )
     with jax.named_scope("kernel_gradient"):
         if channels == 1:
             dkernel = _outer(rows, dy).reshape(kernel.shape)
@@ -146,8 +146,7 @@ def conv_gradients_by_products(
             dmatrix = _outer(columns, rows)
             dkernel = dmatrix.reshape(size, features, size, channels).transpose(2, 0, 3, 1)
     with jax.named_scope("input_gradient"):
-        matrix = _matrix(kernel).astype(dy.dtype)
-        drows = jnp.tensordot(matrix.T, columns, 1, preferred_element_type=sum_type(dy))
+        drows = _product(_matrix(kernel).T, columns)
         dx = _moved_sum(drows, 1, [r - half for r in range(size)])
     return dx.astype(dy.dtype), dkernel.astype(kernel.dtype)
 
@@ -158,12 +157,35 @@ def _rows(x: jax.Array, size: int) -> jax.Array:
     A single channel is shifted along the width, too: [K*K,H,W,N].
     """
     half, (height, width) = size // 2, x.shape[1:3]
+    bits = _bits(x)
     if len(x) == 1:
-        padded = _pad(x, half, half)
+        padded = _pad(bits, half, half)
         taps = [(r, c) for r in range(size) for c in range(size)]
-        return jnp.stack([padded[0, r : r + height, c : c + width] for r, c in taps])
-    padded = _pad(x, half, 0)
-    return jnp.concatenate([padded[:, r : r + height] for r in range(size)])
+        rows = jnp.stack([padded[0, r : r + height, c : c + width] for r, c in taps])
+    else:
+        padded = _pad(bits, half, 0)
+        rows = jnp.concatenate([padded[:, r : r + height] for r in range(size)])
+    return _floats(rows, x.dtype)
+
+
+def _bits(x: jax.Array) -> jax.Array:
+    """Views bfloat16 as uint16: XLA on CPU would move it by way of float32."""
+    return lax.bitcast_convert_type(x, jnp.uint16) if x.dtype == jnp.bfloat16 else x
+
+
+def _floats(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Undoes `_bits`."""
+    return lax.bitcast_convert_type(x, dtype) if x.dtype == jnp.uint16 else x
+
+
+def _product(matrix: jax.Array, x: jax.Array) -> jax.Array:
+    """Multiplies [M,K] by [K,H,W,N], in the type of x; the sums are float32."""
+    matrix = matrix.astype(x.dtype)
+    if x.dtype == jnp.bfloat16:
+        # The CPU's units for bfloat16 take a matrix that lies ready in memory. XLA would make
+        # a transposed one part of the product, and compute that without them.
+        matrix = lax.optimization_barrier(matrix)
+    return jnp.tensordot(matrix, x, 1, preferred_element_type=sum_type(x))
 
 
 def _matrix(kernel: jax.Array) -> jax.Array:
@@ -191,6 +213,8 @@ def _outer(a: jax.Array, b: jax.Array) -> jax.Array:
 
     def product(a: jax.Array, b: jax.Array) -> jax.Array:
         a, b = (x.reshape(len(x), -1) for x in (a, b))
-        return jnp.matmul(a, b.T, preferred_element_type=sum_type(a))
+        return lax.dot_general(
+            a, b, (((1,), (1,)), ((), ())), preferred_element_type=sum_type(a)
+        )
 
     return sharding.sum_over_batch(product, a, b)

@@ -64,11 +64,12 @@ def test_step_flops_of_a_kernel_that_is_used_again() -> None:
 
 def test_a_measured_loop_takes_a_training_step_a_batch() -> None:
     settings = config.load(config.default_path())
+    settings.model.architecture = "4 pool 4"  # It is compiled soon.
     key = jax.random.key(0)
     images = jax.random.normal(key, (3, 8, 28, 28, 1))
     labels = jnp.arange(24).reshape(3, 8) % 10
     recipe = create_recipe(settings)
-    state = expected = init_state(key, recipe)
+    state = expected = jax.jit(partial(init_state, recipe=recipe))(key)
     step = jax.jit(partial(step_timer._train_step, recipe=recipe))
     for i in range(2):
         expected = step(expected, images[i], labels[i], jax.random.fold_in(key, i))
@@ -89,7 +90,7 @@ def test_measured_augmentation_is_that_of_the_config() -> None:
     order = jnp.arange(12)[::-1]
     batches = jax.jit(partial(measurements._augment_batches, config=settings))
     draws = augment.sample_params(jax.random.fold_in(key, 1), 4, settings.augment)
-    expected = augment.normalize(augment.apply(images[order[4:8]], draws))
+    expected = augment.normalize(jax.jit(augment.apply)(images[order[4:8]], draws))
     np.testing.assert_array_equal(batches(images, order, key, np.int32(2)), expected)
 
 
@@ -111,7 +112,7 @@ def test_augmentation_starts_again_in_a_split_of_few_batches() -> None:
 
 def test_steps_are_timed_in_a_loop_and_alone() -> None:
     settings = config.load(config.default_path())
-    settings.batch_size = 2
+    settings.batch_size, settings.model.architecture = 2, "4 pool 4"
     key = jax.random.key(0)
     timer = step_timer.StepTimer(create_recipe(settings), key, {}, steps=3, dispatches=2)
     for times in (timer.in_loop_ms(), timer.alone_ms()):

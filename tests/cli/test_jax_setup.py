@@ -9,6 +9,7 @@ import jax
 import pytest
 from helpers.nvidia_driver import fake_driver
 
+from mnist_flax import cpu
 from mnist_flax.cli import jax_setup
 from mnist_flax.errors import UserError
 from mnist_flax.ops import jax_settings
@@ -27,7 +28,37 @@ def test_the_users_cache_folder(monkeypatch, tmp_path):
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax_setup.prepare()
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mnist_flax" / "xla")
+    assert jax.config.jax_compilation_cache_dir == str(
+        tmp_path / "mnist_flax" / "xla" / cpu.here().key
+    )
+
+
+def test_a_program_compiled_for_another_cpu_is_not_tried(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folders = set()
+    for flags in ({"avx2"}, {"avx2", "avx512f"}):
+        jax.config.update("jax_compilation_cache_dir", None)
+        monkeypatch.setattr(cpu, "here", lambda flags=flags: cpu.Cpu("a", frozenset(flags)))
+        jax_setup.prepare()
+        folders.add(jax.config.jax_compilation_cache_dir)
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "flags", "warned"),
+    [
+        ("bfloat16", {"avx2", "avx512f"}, True),
+        ("float32", {"avx2", "avx512f"}, False),
+        ("bfloat16", {"avx2", "avx512f", "avx512_bf16"}, False),
+        ("bfloat16", {"avx2", "amx_bf16"}, False),
+    ],
+)
+def test_bfloat16_without_a_unit_for_it(monkeypatch, capsys, dtype, flags, warned):
+    monkeypatch.setattr(cpu, "here", lambda: cpu.Cpu("Old CPU", frozenset(flags)))
+    jax_setup.warn_if_slow(dtype)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == warned
+    assert all("may be slower" in line and "(Old CPU)" in line for line in lines)
 
 
 def test_the_users_cache_folder_without_xdg(monkeypatch, tmp_path):
@@ -35,7 +66,7 @@ def test_the_users_cache_folder_without_xdg(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     jax_setup.prepare()
-    expected = tmp_path / ".cache" / "mnist_flax" / "xla"
+    expected = tmp_path / ".cache" / "mnist_flax" / "xla" / cpu.here().key
     assert jax.config.jax_compilation_cache_dir == str(expected)
 
 
@@ -51,6 +82,7 @@ def test_a_user_without_a_home(monkeypatch, tmp_path):
 
 PROGRAM = """
 import jax, jax.numpy as jnp
+from mnist_flax import cpu
 from mnist_flax.cli import jax_setup
 from mnist_flax.ops import jax_settings
 jax_setup.prepare()
@@ -97,7 +129,8 @@ def test_a_relative_cache_counts_for_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     jax_setup.prepare()
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "home/.cache/mnist_flax/xla")
+    expected = tmp_path / "home/.cache/mnist_flax/xla" / cpu.here().key
+    assert jax.config.jax_compilation_cache_dir == str(expected)
     assert not (tmp_path / "here").exists()
 
 

@@ -13,8 +13,8 @@ import sys
 import warnings
 from typing import NamedTuple
 
-# Variables that are read when a command needs them; others, when a library is imported. The
-# last two are the shell's and Python's own.
+# Variables that are read when a command needs them; others, when a library is imported. Two are
+# the shell's and Python's own; JAX's two are given to it in the fork, see `run`.
 _READ_LATE = frozenset(
     [
         "TFDS_DATA_DIR",
@@ -24,6 +24,8 @@ _READ_LATE = frozenset(
         "PYTEST_CURRENT_TEST",
         "PWD",
         "LC_CTYPE",
+        "JAX_NUM_CPU_DEVICES",
+        "JAX_PLATFORMS",
     ]
 )
 # Libraries set some more when they are imported.
@@ -183,12 +185,23 @@ def _take_streams(descriptors: dict[int, int]) -> None:
             setattr(sys, name, stream)
 
 
+def _give_to_jax(environment: dict[str, str]) -> None:
+    """Sets what JAX reads when it is imported, and uses when it starts its devices."""
+    import jax
+
+    if "JAX_NUM_CPU_DEVICES" in environment:
+        jax.config.update("jax_num_cpu_devices", int(environment["JAX_NUM_CPU_DEVICES"]))
+    if "JAX_PLATFORMS" in environment:
+        jax.config.update("jax_platforms", environment["JAX_PLATFORMS"])
+
+
 def run(request: Request) -> None:
     """Becomes the Python that was asked for."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in _GIVEN.keys() - request.environment.keys():
         del os.environ[name]
     os.environ.update(request.environment)
+    _give_to_jax(request.environment)
     os.chdir(request.folder)
     sys.path[0] = request.folder
     kind, what, *argv = request.argv

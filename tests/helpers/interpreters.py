@@ -18,11 +18,11 @@ def fake_torch(folder: Path, answers: int) -> str:
     script.write_text(
         "import json\n"
         "versions = dict(torch_version='0', torchvision_version='0', torch_device='cpu',\n"
-        "                torch_threads=2, torch_parameters=19114)\n"
+        "                torch_threads=2, torch_parameters=19114, torch_compiles=False)\n"
         "print(json.dumps(versions), flush=True)\n"
         f"for _ in range({answers}):\n"
-        "    kind, layout, count = json.loads(input())\n"
+        "    kind, mode, count = json.loads(input())\n"
         "    value = {'steps': 50.0, 'epoch': 30.0}[kind]\n"
-        "    print([value + (layout == 'channels_last')], flush=True)\n"
+        "    print([value + (mode == 'channels_last')], flush=True)\n"
     )
     return interpreter(folder, str(script))

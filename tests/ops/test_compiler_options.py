@@ -29,3 +29,13 @@ def test_an_option_that_this_xla_does_not_know_is_left_out(monkeypatch):
 def test_an_accelerator_takes_none(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert compiler_options.for_loops() == compiler_options.for_once() == {}
+
+
+def test_products_of_bfloat16_are_left_to_the_default():
+    """Given float32's option, XLA computes them in float32 (docs/SPEED.md, bfloat16)."""
+    fast = compiler_options.for_loops("float32")
+    assert fast
+    assert compiler_options.for_loops() == fast
+    assert compiler_options.for_loops("bfloat16") == {}
+    assert not fast.items() & compiler_options.for_once("bfloat16").items()
+    assert fast.items() <= compiler_options.for_once("float32").items()

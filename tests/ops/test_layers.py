@@ -1,5 +1,7 @@
 """Each operation against its textbook form, values and gradients."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,21 @@ def assert_close(actual, expected, tolerance=2e-5):
         assert float(jnp.abs(a - b).max()) <= tolerance * float(jnp.abs(b).max())
 
 
+# As in the loops of a run. conftest.py turns it off, and sums are less exact then.
+EXACT_SUMS = {"xla_cpu_use_fusion_emitters": True}
+
+
+def with_gradients(f, arguments, cotangent, options=None):
+    """The value of f and its gradients, by one program: single operations compile longer."""
+
+    @partial(jax.jit, compiler_options=options)
+    def both(arguments, cotangent):
+        value, vjp = jax.vjp(f, *arguments)
+        return value, vjp(cotangent)
+
+    return both(arguments, cotangent)
+
+
 def textbook_conv(x, kernel):
     dimensions = ("CHWN", "HWIO", "CHWN")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
@@ -38,11 +55,8 @@ def test_conv_and_its_gradients(size, channels, features, shape, platform):
     kernel = normal(1, size, size, channels, features)
     dy = normal(2, features, *shape, 3)
     with backend_forms.of(platform):
-        actual, actual_vjp = jax.vjp(convolution.conv, x, kernel)
-        gradients = actual_vjp(dy)
-    expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
-    assert_close(actual, expected)
-    assert_close(gradients, expected_vjp(dy))
+        actual = with_gradients(convolution.conv, (x, kernel), dy)
+    assert_close(actual, with_gradients(textbook_conv, (x, kernel), dy))
 
 
 @pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
@@ -61,12 +75,11 @@ def test_conv_of_each_type(channels, dtype, tolerance, platform):
             for shape in ((channels, 6, 8, 5), (4, 6, 8, 5), (3, 3, channels, 4))
         )
         with backend_forms.of(platform):
-            actual, vjp = jax.vjp(convolution.conv, x.astype(dtype), kernel)
-            gradients = vjp(dy.astype(dtype))
-        assert [each.dtype for each in (actual, *gradients)] == [dtype, dtype, wide]
-        expected, expected_vjp = jax.vjp(textbook_conv, x, kernel)
-        assert_close(actual.astype(wide), expected, tolerance)
-        assert_close([g.astype(wide) for g in gradients], expected_vjp(dy), tolerance)
+            given = (x.astype(dtype), kernel)
+            actual = with_gradients(convolution.conv, given, dy.astype(dtype))
+        assert [each.dtype for each in jax.tree.leaves(actual)] == [dtype, dtype, wide]
+        expected = with_gradients(textbook_conv, (x, kernel), dy)
+        assert_close(jax.tree.map(lambda each: each.astype(wide), actual), expected, tolerance)
 
 
 @pytest.mark.parametrize("platform", backend_forms.PLATFORMS)
@@ -129,20 +142,22 @@ def test_batch_norm_relu_and_its_gradients(pool, platform):
     # A negative scale turns the order within a window around.
     scale, bias = jnp.array([1.0, 0.5, -1.5, 0.0]), jnp.array([0.1, -0.2, 0.3, 0.4])
     with backend_forms.of(platform):
-        (out, mean, var), vjp = jax.vjp(
-            lambda *args: layers.batch_norm_relu(*args, pool), y, scale, bias
+        shape = (4, 3, 4, 5) if pool else y.shape
+        dout, zero = normal(1, *shape), jnp.zeros(4)
+        (out, mean, var), got = with_gradients(
+            lambda *args: layers.batch_norm_relu(*args, pool),
+            (y, scale, bias),
+            (dout, zero, zero),
+            EXACT_SUMS,
         )
-        dout = normal(1, *out.shape)
-        got = vjp((dout, mean * 0, var * 0))
-    expected, expected_vjp = jax.vjp(
-        lambda *args: textbook_batch_norm_relu(*args, pool), y, scale, bias
+    expected, want = with_gradients(
+        lambda *args: textbook_batch_norm_relu(*args, pool), (y, scale, bias), dout, EXACT_SUMS
     )
     # XLA on CPU adds pairs one after the other, which is less exact than its other sums.
     tolerance = 2e-4 if platform == "gpu" else 2e-5
     assert_close(out, expected, tolerance)
     assert_close((mean, var), (y.mean((1, 2, 3)), y.var((1, 2, 3))), tolerance)
     # Of the channel with scale 0 every window is a draw: which corner counts is a convention.
-    want = expected_vjp(dout)
     got_3, want_3 = ((x[0][:3], x[1][:3], x[2]) for x in (got, want))
     assert_close(got_3, want_3, tolerance)
     assert all(bool(jnp.isfinite(x).all()) for x in got)
@@ -161,20 +176,22 @@ def test_batch_norm_relu_of_each_type(dtype, platform):
         )
         scale, bias = jnp.asarray(rng.normal(size=(2, 4)), wide)
         with backend_forms.of(platform):
-            (out, mean, var), vjp = jax.vjp(
-                lambda *args: layers.batch_norm_relu(*args, True), y.astype(dtype), scale, bias
+            zero = jnp.zeros(4, wide)
+            (out, mean, var), got = with_gradients(
+                lambda *args: layers.batch_norm_relu(*args, True),
+                (y.astype(dtype), scale, bias),
+                (dout.astype(dtype), zero, zero),
             )
-            got = vjp((dout.astype(dtype), mean * 0, var * 0))
         types = [x.dtype for x in (out, got[0], mean, var, *got[1:])]
         assert types == [dtype] * 2 + [wide] * 4
-        expected, expected_vjp = jax.vjp(
-            lambda *args: textbook_batch_norm_relu(*args, True), y, scale, bias
+        expected, want = with_gradients(
+            lambda *args: textbook_batch_norm_relu(*args, True), (y, scale, bias), dout
         )
         # Values that bfloat16 holds twice are a draw in a window; of these there is none.
         tolerance = 1e-12 if dtype == jnp.float64 else 2**-7
         assert_close(out.astype(wide), expected, tolerance)
         got = [x.astype(wide) for x in got]
-        assert_close(got, expected_vjp(dout), tolerance)
+        assert_close(got, want, tolerance)
 
 
 def test_a_constant_channel_has_no_negative_variance():
@@ -189,10 +206,13 @@ def test_a_constant_channel_has_no_negative_variance():
 def test_the_first_of_equal_values_takes_the_gradient_of_a_pooling():
     y = jnp.zeros((1, 4, 4, 2)).at[:, 2:, 2:].set(1.0).at[0, 0, 1, 1].set(1.0)
     scale, bias = jnp.ones(1), jnp.full(1, 5.0)
-    _, vjp = jax.vjp(lambda y: layers.batch_norm_relu(y, scale, bias, True)[0], y)
-    (dy,) = vjp(normal(3, 1, 2, 2, 2))
-    _, vjp = jax.vjp(lambda y: nn.relu(textbook_first_of_four(y, scale, bias)), y)
-    (expected,) = vjp(normal(3, 1, 2, 2, 2))
+    dout = normal(3, 1, 2, 2, 2)
+    _, (dy,) = with_gradients(
+        lambda y: layers.batch_norm_relu(y, scale, bias, True)[0], (y,), dout
+    )
+    _, (expected,) = with_gradients(
+        lambda y: nn.relu(textbook_first_of_four(y, scale, bias)), (y,), dout
+    )
     assert_close(dy, expected)
 
 

@@ -15,7 +15,11 @@ from mnist_flax.errors import TrainingError
 from mnist_flax.parallel import processes
 
 EPOCHS = ["--config.num_epochs=3"]
-SMALL = ["--config.train_split=train[:1376]", "--config.test_split=test[:1001]"]
+# 10 batches of 128 and one of 96, and a network that is compiled soon.
+SMALL = [
+    *("--config.train_split=train[:1376]", "--config.test_split=test[:1001]"),
+    "--config.model.architecture=4 pool 8 pool 8k1",
+]
 
 
 def free_port():

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers import backend_forms
+from helpers import backend_forms, forks
 
 from mnist_flax import architecture
 from mnist_flax.errors import UserError
@@ -22,9 +22,9 @@ COMMAND = [
 ]
 
 
-def run(devices, *arguments):
+def run(devices, *arguments, python=None):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)],
+        [*(python or forks.python()), *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -45,7 +45,7 @@ def run(devices, *arguments):
 )
 def test_steps_are_those_of_one_device(platform, layers, counts):
     script = Path(__file__).parents[1] / "helpers" / "many_devices.py"
-    result = run(8, script, platform, layers, *counts)
+    result = run(8, script, platform, layers, *counts, python=[sys.executable])
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report.keys() == set(map(str, counts))
@@ -58,11 +58,16 @@ def test_steps_are_those_of_one_device(platform, layers, counts):
 
 
 @pytest.mark.slow
-def test_a_run_on_eight_devices_is_that_of_one(tmp_path, data_dir):
+@pytest.mark.parametrize(
+    "layers",
+    ["4 pool 8 pool 8k1", pytest.param(architecture.DEFAULT, marks=pytest.mark.long)],
+)
+def test_a_run_on_eight_devices_is_that_of_one(tmp_path, data_dir, layers):
     lines = []
     for devices in (1, 8):
         workdir = tmp_path / str(devices)
-        result = run(devices, *COMMAND, "--workdir", workdir)
+        layers_flag = f"--config.model.architecture={layers}"
+        result = run(devices, *COMMAND, layers_flag, "--workdir", workdir)
         assert result.returncode == 0, result.stderr
         assert json.loads((workdir / "summary.json").read_text())["device_count"] == devices
         texts = (workdir / "metrics.jsonl").read_text().splitlines()

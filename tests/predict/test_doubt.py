@@ -71,8 +71,8 @@ def test_a_table_of_few_images_tells_digits_apart(make_table, data_dir) -> None:
     table = doubt.Table(**arrays, limit=np.array(0.0))
     nearest = doubt.unlikeness(split.images[:500], table).argmin(1)
     assert (nearest == split.labels[:500]).mean() > 0.85
-    limit = make_table.limit(table, split, None, 10, 0.1)
-    scores = make_table.limit(table, split, None, 10, 0.5)
+    limit = make_table.limit(table, split, None, 4, 0.1)
+    scores = make_table.limit(table, split, None, 4, 0.5)
     assert limit > scores
 
 

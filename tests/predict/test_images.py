@@ -23,9 +23,10 @@ def close(seen: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.abs(seen.astype(int) - expected).mean() < 6)
 
 
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.parametrize("method", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
-def test_inverted_test_images_as_large_files(tmp_path, data_dir, answer, method) -> None:
-    split = input_pipeline.load("test[:200]", data_dir)
+def test_inverted_test_images_as_large_files(tmp_path, data_dir, answer, method, count) -> None:
+    split = input_pipeline.load(f"test[:{count}]", data_dir)
     seen = []
     for i, image in enumerate(split.images):
         large = Image.fromarray(255 - image).resize((200, 200), method)

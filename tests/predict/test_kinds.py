@@ -14,12 +14,18 @@ from mnist_flax.predict import answers, images
 
 pytestmark = pytest.mark.slow
 
-EACH = 20
-# Of EACH pictures, those that must be read. Of 240 to 750 more are: these are few, and some of
-# the strokes that the generator draws are read wrong on plain paper, too.
-LEAST = 17
+EACH, NUMBERS = 20, 40
+# Which of them are read: a picture takes 70 ms.
+EVERY = pytest.mark.parametrize(
+    "every", [3, pytest.param(1, marks=pytest.mark.long)], ids=["few", "all"], scope="module"
+)
+# The share of the pictures that must be read. Of 240 to 750 more are: these are few, and some
+# of the strokes that the generator draws are read wrong on plain paper, too.
+LEAST = 0.85
+# Of few pictures it may be one more that is not.
+LEAST_OF_FEW = 0.7
 # Kinds of which fewer are read.
-HARDER = {"broken strokes": 15}
+HARDER = {"broken strokes": 0.75}
 
 Network = Callable[[np.ndarray], np.ndarray]
 
@@ -30,11 +36,12 @@ def writer(i: int) -> glyphs.Writer:
 
 
 @pytest.fixture(scope="module")
-def right(network: Network) -> dict[str, int]:
-    """How many pictures of each kind are read, of EACH."""
+def right(network: Network, every: int) -> dict[str, float]:
+    """The share of the pictures of each kind that are read."""
+    chosen = range(0, EACH, every)
     readings, labels = [], []
     for kind, make in kinds.KINDS.items():
-        for i in range(EACH):
+        for i in chosen:
             rng = np.random.default_rng([zlib.crc32(kind.encode()), 0, i])
             readings.append(images.read_image(make(rng, writer(i)(rng, str(i % 10)))))
             labels.append((kind, i % 10))
@@ -43,23 +50,26 @@ def right(network: Network) -> dict[str, int]:
     counts = dict.fromkeys(kinds.KINDS, 0)
     for found, (kind, digit) in zip(answers.answer(seen, network), kept, strict=True):
         counts[kind] += answers.single(found).best_two[0][0] == digit
-    return counts
+    return {kind: count / len(chosen) for kind, count in counts.items()}
 
 
+@EVERY
 @pytest.mark.parametrize("kind", kinds.KINDS)
-def test_pictures_of_a_kind_are_read(right, kind) -> None:
-    assert right[kind] >= HARDER.get(kind, LEAST)
+def test_pictures_of_a_kind_are_read(right, kind, every) -> None:
+    assert right[kind] >= (HARDER.get(kind, LEAST) if every == 1 else LEAST_OF_FEW)
 
 
+@EVERY
 def test_all_kinds_together(right) -> None:
-    assert sum(right.values()) >= 0.95 * EACH * len(kinds.KINDS)
+    assert sum(right.values()) >= 0.95 * len(kinds.KINDS)
 
 
+@EVERY
 @pytest.mark.parametrize("length", [2, 3, 4])
-def test_numbers_are_read_digit_by_digit(network, length) -> None:
+def test_numbers_are_read_digit_by_digit(network, length, every) -> None:
     rng = np.random.default_rng(length)
     readings, numbers = [], []
-    for i in range(40):
+    for i in range(NUMBERS // every):
         number = "".join(map(str, rng.integers(10, size=length)))
         font = glyphs.fonts()[i % len(glyphs.fonts())]
         side = 60 * length
@@ -76,4 +86,4 @@ def test_numbers_are_read_digit_by_digit(network, length) -> None:
         for text, number in zip(texts, numbers, strict=True)
         if len(text) == length
     )
-    assert right >= 0.95 * 40 * length, list(zip(texts, numbers, strict=True))
+    assert right >= 0.95 * len(numbers) * length, list(zip(texts, numbers, strict=True))

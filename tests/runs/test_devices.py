@@ -2,6 +2,7 @@
 
 import jax
 import pytest
+from helpers import quick_runs
 from helpers.trained_runs import write_run
 
 from mnist_flax import config as config_lib
@@ -43,12 +44,13 @@ def test_a_resume_on_another_device_says_so(
     config.num_epochs, config.data_dir = 1, str(data_dir)
     config.train_split, config.test_split = "train[:128]", "test[:100]"
     config.model.architecture = "4 pool 4 pool 4"
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, quick_runs.sharing():
         patch.setattr(devices, "here", lambda: began)
         train.train_and_evaluate(config, tmp_path)
     assert "Device: " + began["device"] in capsys.readouterr().out
     config.num_epochs = 3
-    train.train_and_evaluate(config, tmp_path, resume=True)
+    with quick_runs.sharing():
+        train.train_and_evaluate(config, tmp_path, resume=True)
     said = (
         "warning: the run may end otherwise than it would have: the device was Tesla T4 and is "
         f"cpu; the version of JAX was 0.10.0 and is {jax.__version__}\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import quick_runs
 from test_train import content, figures
 
 from mnist_flax.main import main
@@ -49,10 +50,17 @@ def disk(tmp_path: Path, mount: Mount) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _quick_runs() -> Iterator[None]:
+    with quick_runs.sharing():
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("whole")
-    assert main(["--workdir", str(workdir), *SMALL]) == 0
+    with quick_runs.sharing():
+        assert main(["--workdir", str(workdir), *SMALL]) == 0
     return workdir
 
 

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 from helpers import forks
 
+from mnist_flax import architecture, steps
 from mnist_flax import config as config_lib
-from mnist_flax import steps
 from mnist_flax.runs import checkpoints
 
 EPOCHS = 8
@@ -53,7 +53,7 @@ def figures(workdir: Path) -> list[dict[str, float]]:
 def fingerprint(workdir: Path) -> str:
     """One hash of the state at the end of a run and of its figures."""
     config = config_lib.load(config_lib.default_path())
-    config.update(OVERRIDES)
+    config.update_from_flattened_dict(OVERRIDES)
     create = partial(steps.create_train_state, config=config, num_images=256)
     like = jax.eval_shape(create, jax.random.key(0))
     saved = checkpoints.load(workdir, EPOCHS, config, like)
@@ -196,18 +196,24 @@ class Chain:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kills", "terminations", "in_saves"),
-    # Of six kills it may be that none meets a save.
-    [(6, 2, 0), pytest.param(50, 10, 10, marks=pytest.mark.long)],
+    ("layers", "kills", "terminations", "in_saves"),
+    [
+        # A network that is compiled soon. Of three kills it may be that none meets a save.
+        ("4 pool 4 pool 4", 3, 1, 0),
+        pytest.param(architecture.DEFAULT, 50, 10, 10, marks=pytest.mark.long),
+    ],
 )
 def test_nothing_is_lost(
     data_dir: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    layers: str,
     kills: int,
     terminations: int,
     in_saves: int,
 ) -> None:
+    monkeypatch.setitem(OVERRIDES, "model.architecture", layers)
     with capsys.disabled():
         found = kill_again_and_again(tmp_path, kills, terminations)
     assert found[:2] == (kills, terminations)

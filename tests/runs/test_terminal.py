@@ -8,7 +8,10 @@ from helpers.terminals import run_on_terminal
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["--config.train_split=train[:512]", "--config.test_split=test[:100]"]
+SMALL = [
+    *("--config.train_split=train[:512]", "--config.test_split=test[:100]"),
+    "--config.model.architecture=4 pool 4 pool 4",
+]
 SHOWN_AT_ONCE = """
 import sys
 from mnist_flax import main, progress

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import forks
+from helpers import forks, quick_runs
 from helpers.terminals import run_on_terminal
 from PIL import Image
 
@@ -23,7 +23,7 @@ from mnist_flax.sweep.records import LINES, SETTINGS
 
 SMALL = [
     "--config.model.architecture=4 pool 4 pool 4",
-    "--config.train_split=train[:200]",
+    "--config.train_split=train[:256]",
     "--config.test_split=test[:500]",
     "--config.num_epochs=2",
     "--config.target_accuracy=0.1",
@@ -31,7 +31,8 @@ SMALL = [
 
 
 def run(*argv):
-    return command.main([*SMALL, *map(str, argv)])
+    with quick_runs.sharing_programs():
+        return command.main([*SMALL, *map(str, argv)])
 
 
 def lines_of(workdir):
@@ -196,7 +197,7 @@ def test_as_many_seeds_as_memory_holds(free, each, wanted, expected):
         (["--grid", "seed=1,2"], "--seeds says how many"),
         (["--grid", "batch_size=64,x"], "config.batch_size is 'x'"),
         (["--grid", "batch_size=64,0"], "config.batch_size is 0"),
-        (["--grid", "batch_size=64,500"], "at most 200"),
+        (["--grid", "batch_size=64,500"], "at most 256"),
         (["--grid", "batch_size=64", "--grid", "batch_size=32"], "--grid has batch_size twice"),
         (["--config.train_split=train[70000:]"], "config.train_split 'train[70000:]'"),
         (["more"], "unexpected argument 'more'"),
