@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mnist_flax.errors import UserError
-from mnist_flax.predict import contrast, cropping, decoding, lines, placing, strokes
+from mnist_flax.predict import contrast, cropping, decoding, lines, placing, splitting, strokes
 from mnist_flax.predict.decoding import Picture
 from mnist_flax.predict.marks import Mark
 
@@ -28,6 +28,7 @@ _BAR = 0.35
 _FAINT, _UNSURE = 0.06, 1.5
 # A mark that is at the rim on one side, and this far from the other, was cut off there.
 _CUT = 0.1
+_TOUCHES = "it touches another digit"
 
 
 class Digit(NamedTuple):
@@ -105,16 +106,23 @@ def find_digits(picture: Picture, many: bool = False) -> list[Reading]:
     if len(found) == 2 and not tight and strokes.is_sheet(found[0][1][0]):
         found.reverse()
     return [
-        [
-            Digit(
-                placing.to_mnist(ink, mark),
-                _box(picture, mark),
-                mark.width / mark.size,
-                _warning(ink, mark),
-            )
-            for mark in marks
-        ]
+        [digit for mark in marks for digit in _digits(picture, ink, mark, many)]
         for ink, marks in found
+    ]
+
+
+def _digits(picture: Picture, ink: contrast.Ink, mark: Mark, many: bool) -> list[Digit]:
+    """Makes a digit of a mark, or several of one in which they touch."""
+    pieces = splitting.split(ink, mark) if many else [mark]
+    touching = _TOUCHES if len(pieces) > 1 else None
+    return [
+        Digit(
+            placing.to_mnist(ink, piece),
+            _box(picture, piece),
+            piece.width / piece.size,
+            _warning(ink, piece) or touching,
+        )
+        for piece in pieces
     ]
 
 
