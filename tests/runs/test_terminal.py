@@ -25,8 +25,8 @@ sys.exit(main.main(sys.argv[1:]))
     [
         (
             80,
-            r"Train: Loss=\d\.\d{4} Accuracy=\d+\.\d\d:  50%\|█+ *\| 2/4 \[.*it/s\]",
-            r"Train: Loss=.* Accuracy=.*:  50%\|█+ *\| 2/4 \[.*, \d\d:\d\d left\]",
+            r"Train: Loss=\d\.\d{4} Accuracy=\d+\.\d\d:  50%\|█+[▉-▏]? *\| 2/4 \[.*it/s\]",
+            r"Train: Loss=.* Accuracy=.*:  50%\|█+[▉-▏]? *\| 2/4 \[.*, \d\d:\d\d left\]",
         ),
         (
             40,
