@@ -8,7 +8,11 @@ Examples:
 It prints a table with a row for each setting, about the accuracy after the last epoch, never
 about the best one: n, mean ± sd (of the sample), min, max, the 95 % interval of the mean
 (Student's t), the share of the seeds that met the target before the last epoch, and the first
-epoch at the target of each seed.
+epoch at the target of each seed. Below it, the smallest difference that two settings with so
+many seeds and such an sd show in 80 % of cases (Welch's test, two-sided 5 %).
+
+--against OTHER, another sweep's folder or its sweep.jsonl, also prints by how much the mean of
+each setting differs from the mean of that one, with Welch's 95 % interval.
 
 The seeds are config.seed, config.seed + 1, ... Each --grid FIELD=VALUE,VALUE,... is tried with
 all seeds, in every combination. To choose a setting, keep the test set out of it:
@@ -41,7 +45,7 @@ from mnist_flax.cli import arguments, exit_status, stopping
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.runs import files, summary, workdirs, writers
 from mnist_flax.runs.terminal import say
-from mnist_flax.sweep import records
+from mnist_flax.sweep import comparison, records
 from mnist_flax.sweep.records import LINES
 
 PICTURE = "sweep.png"
@@ -58,6 +62,9 @@ def _sweep(args: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{flag} is {value}; it must be at least 1")
     settings = _settings(args.config, args.grid)
+    if args.against and args.seeds < 2:
+        raise UserError("--against needs --seeds of at least 2: one seed has no spread")
+    other = comparison.read(args.against, settings) if args.against else None
     # JAX takes a second to import: report bad input of other kinds before that.
     from mnist_flax.cli import jax_setup
 
@@ -86,7 +93,7 @@ def _sweep(args: argparse.Namespace) -> None:
             name or "the config": [line for line in asked if line["setting"] == name]
             for name, _ in settings
         }
-        _finish(workdir, groups, settings[0][1].target_accuracy)
+        _finish(workdir, groups, settings[0][1].target_accuracy, other)
 
 
 def _settings(config: ConfigDict, grid: list[str]) -> list[tuple[str, ConfigDict]]:
@@ -190,13 +197,19 @@ def _train(
             }
 
 
-def _finish(workdir: Path, groups: dict[str, list[dict[str, Any]]], target: float) -> None:
+def _finish(
+    workdir: Path,
+    groups: dict[str, list[dict[str, Any]]],
+    target: float,
+    other: comparison.Other | None,
+) -> None:
     """Prints the table, then draws the picture.
 
     Args:
       workdir: the folder of the sweep.
       groups: the lines of sweep.jsonl by the name of their setting.
       target: config.target_accuracy.
+      other: the sweep to compare with.
 
     Raises:
       TrainingError: some seeds diverged.
@@ -204,7 +217,12 @@ def _finish(workdir: Path, groups: dict[str, list[dict[str, Any]]], target: floa
     # SciPy and Matplotlib take a second to import.
     from mnist_flax.sweep import results
 
-    say(results.table(groups), f"Results: {workdir} ({LINES}, {PICTURE})")
+    below = comparison.describe(groups, other)
+    say(
+        results.table(groups),
+        *([below] if below else []),
+        f"Results: {workdir} ({LINES}, {PICTURE})",
+    )
     try:
         from mnist_flax.plots.seeds import draw_seeds
 
@@ -251,4 +269,5 @@ def _add_flags(parser: arguments.Parser) -> None:
         type=int,
         help="how many seeds to train at once; by default one on CPU, else what memory holds",
     )
+    parser.add_path("--against", "another sweep to compare with: its folder or sweep.jsonl")
     parser.add_path("--workdir", "folder of the sweep, a new one in runs/ by default")

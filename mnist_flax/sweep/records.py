@@ -43,7 +43,7 @@ def begin(workdir: Path, settings: Sequence[tuple[str, ConfigDict]]) -> list[dic
         before = json.loads(path.read_text()) if path.exists() else None
         text = (workdir / LINES).read_text() if before else ""
         # A power cut may have left half a line at the end: that seed is trained again.
-        lines = [_read_line(line) for line in text.rpartition("\n")[0].splitlines()]
+        lines = [read_line(line) for line in text.rpartition("\n")[0].splitlines()]
     except FileNotFoundError:
         lines = []
     except (OSError, ValueError, RecursionError) as error:
@@ -67,7 +67,7 @@ def _fields(config: ConfigDict) -> dict[str, Any]:
     return fields
 
 
-def _read_line(text: str) -> dict[str, Any]:
+def read_line(text: str) -> dict[str, Any]:
     """Parses a line of sweep.jsonl.
 
     Raises:

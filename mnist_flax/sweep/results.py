@@ -44,7 +44,7 @@ class Summary(NamedTuple):
 def summarize(lines: Sequence[Mapping[str, Any]]) -> Summary:
     """Computes the statistics of one setting from its lines of sweep.jsonl, at least one."""
     finished = _finished(lines)
-    final = np.array([line["final_test_accuracy"] for line in finished])
+    final = np.array(finals(lines))
     n, mean = len(finished), float(final.mean()) if finished else math.nan
     sd, interval = math.nan, (math.nan, math.nan)
     if n > 1:
@@ -107,6 +107,11 @@ def table(settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def finals(lines: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Lists the final test accuracies of the seeds that did not diverge."""
+    return [line["final_test_accuracy"] for line in _finished(lines)]
 
 
 def _finished(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

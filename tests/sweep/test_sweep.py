@@ -100,6 +100,23 @@ def test_what_is_printed_and_drawn(swept, capsys):
     assert json.loads((workdir / SETTINGS).read_text())[""]["num_epochs"] == 2
 
 
+def test_a_sweep_against_another(swept, tmp_path, capsys):
+    workdir, _ = swept
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / SETTINGS).write_text((workdir / SETTINGS).read_text())
+    worse = [line | {"final_test_accuracy": 0.01} for line in lines_of(workdir)]
+    (other / LINES).write_text("".join(json.dumps(line) + "\n" for line in worse))
+    assert run("--workdir", workdir, "--seeds", 3, "--against", other) == 0
+    words = capsys.readouterr().out
+    finals = 100 * np.array([line["final_test_accuracy"] for line in lines_of(workdir)])
+    assert f"the config less {other}: {finals.mean() - 1:+.3f}, 95 % interval " in words
+    assert "the config: n = 3 can show a difference of " in words
+    assert run("--workdir", workdir, "--seeds", 3, "--against", workdir / LINES) == 0
+    assert "+0.000, 95 % interval" in (words := capsys.readouterr().out)
+    assert "no difference seen" in words
+
+
 @pytest.mark.usefixtures("impatient", "data_dir")
 def test_lines_that_say_how_far_it_is(tmp_path, capsys):
     argv = ["--seeds", 2, "--grid", "learning_rate=1e-3,3e-3", "--workdir", tmp_path / "sweep"]
