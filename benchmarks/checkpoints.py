@@ -28,6 +28,7 @@ def main(count: int) -> None:
     config = config_lib.load(config_lib.default_path())
     train, test = load_splits(config)
     programs = Programs(create_recipe(config, train.size), train, test)
+    programs.wait_until_compiled()
     root = jax.random.key(config.seed)
     state = programs.create(root)
     history, epochs, saves = [], [], []

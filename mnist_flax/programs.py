@@ -8,6 +8,7 @@ numbers of a progress bar.
 import itertools
 import time
 from collections.abc import Callable
+from concurrent import futures
 from functools import partial
 from typing import Any
 
@@ -37,10 +38,12 @@ BAR_UPDATES = 8
 
 
 class Programs:
-    """The programs of a run, each compiled once, before the first step.
+    """The programs of a run, each compiled once.
+
+    Those that end an epoch, its last step and the test, are compiled while the first one runs.
 
     Attributes:
-      seconds: how long compilation took.
+      seconds: how long it took until the first epoch could begin.
     """
 
     def __init__(
@@ -78,31 +81,39 @@ class Programs:
         compiling = progress_lib.shown(
             "Compiling (less the next time)", here=processes.is_first()
         )
+        # One thread compiles in the order in which programs are needed, while Python traces on.
+        pool = futures.ThreadPoolExecutor(1, "compile")
         with compiling, jax.set_mesh(self._mesh):
             create = jit(partial(init_state, recipe=recipe), 0)
             state = jax.eval_shape(create, key)
-            self.create = create.lower(key).compile(once)
             start = jit(partial(start_epoch, num_images=train.size), 0, 0, None, donate=True)
-            epoch_state, order, key = jax.eval_shape(start, state, key, index)
-            self._start = start.lower(state, key, index).compile(once)
+            epoch_state, order, epoch_key = jax.eval_shape(start, state, key, index)
             ahead = backends.batches_ahead(
                 self._mesh.devices.flat[0].platform, recipe.batch_size
             )
             full = partial(full_steps, recipe=recipe, ahead=ahead)
             steps = jit(full, 0, None, 0, 0, None, None, donate=True)
-            self._full = steps.lower(epoch_state, train, order, key, index, index).compile(
-                loops
-            )
+            lowered = steps.lower(epoch_state, train, order, epoch_key, index, index)
+            first = pool.submit(lowered.compile, loops)
+            self.create = create.lower(key).compile(once)
+            self._start = start.lower(state, key, index).compile(once)
             if self._rest:
                 last = jit(partial(last_step, recipe=recipe), 0, None, 0, 0, donate=True)
-                self._last = last.lower(epoch_state, train, order, key).compile(once)
+                lowered = last.lower(epoch_state, train, order, epoch_key)
+                self._last = pool.submit(lowered.compile, once)
             evaluate = jit(partial(eval_epoch, model=recipe.model), 0, None)
-            self._eval = evaluate.lower(state, test).compile(loops)
+            self._eval = pool.submit(evaluate.lower(state, test).compile, loops)
+            pool.shutdown(wait=False)
+            self._full = first.result()
         self.seconds = time.perf_counter() - begin
+
+    def wait_until_compiled(self) -> None:
+        """Waits for the programs that end an epoch; otherwise the first epoch does."""
+        self._eval.result()
 
     def bytes_needed(self) -> int:
         """Returns the bytes that a run needs on a device besides the splits, as XLA says."""
-        analyses = [x.memory_analysis() for x in (self._full, self._eval)]
+        analyses = [x.memory_analysis() for x in (self._full, self._eval.result())]
         return max(x.temp_size_in_bytes + x.output_size_in_bytes for x in analyses)
 
     def train_epoch(
@@ -132,14 +143,14 @@ class Programs:
             if progress:
                 progress(end, *_so_far(epoch_state))
         if self._rest:
-            epoch_state = self._last(epoch_state, self._train, order, epoch_key)
+            epoch_state = self._last.result()(epoch_state, self._train, order, epoch_key)
             if progress:
                 progress(self._steps + 1, *_so_far(epoch_state))
         return epoch_state
 
     def eval_epoch(self, state: TrainState) -> Metrics:
         """Computes the metrics of the test split."""
-        return self._eval(state, self._test)
+        return self._eval.result()(state, self._test)
 
 
 def wait(array: jax.Array, seconds: float = 0.002) -> None:

@@ -1,6 +1,7 @@
 """An epoch: which images, in which order, in how many programs, with which numbers."""
 
 import re
+import threading
 from functools import partial
 
 import jax
@@ -60,6 +61,7 @@ def test_a_run_compiles_each_program_once(config, splits, compilations):
     compiler_options.for_once()  # Asks XLA what it knows.
     before = len(compilations)
     programs = programs_lib.Programs(steps.create_recipe(config, NUM_TRAIN), *splits)
+    programs.wait_until_compiled()
     # Weights, an epoch's start, its full steps, its last step, evaluation.
     assert len(compilations) - before == 5
     state = fresh_state(programs)
@@ -68,6 +70,34 @@ def test_a_run_compiles_each_program_once(config, splits, compilations):
         state = programs.train_epoch(state, jax.random.key(0), number).train_state
         jax.block_until_ready(programs.eval_epoch(state))
     assert len(compilations) == before
+
+
+def test_an_epoch_begins_before_the_programs_that_end_it_are_compiled(
+    config, splits, monkeypatch
+):
+    compile_now, may_go_on = jax.stages.Lowered.compile, threading.Event()
+    main, waited = threading.current_thread(), []
+
+    def compile_slowly(lowered, options):
+        is_first = "full_steps" in lowered.as_text()[:200]
+        if threading.current_thread() is not main and not is_first:
+            waited.append(may_go_on.wait(60))
+        return compile_now(lowered, options)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compile_slowly)
+    programs = programs_lib.Programs(steps.create_recipe(config, NUM_TRAIN), *splits)
+    seen = []
+
+    def progress(steps_done, *_):
+        seen.append(steps_done)
+        if steps_done == NUM_TRAIN // config.batch_size:
+            may_go_on.set()
+
+    epoch = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1, progress)
+    assert waited[0]
+    assert seen[-1] > NUM_TRAIN // config.batch_size
+    assert int(epoch.train_state.step) == seen[-1]
+    assert int(programs.eval_epoch(epoch.train_state).accuracy.count) > 0
 
 
 def test_an_epoch_moves_nothing_between_host_and_device_by_itself(programs):

@@ -32,7 +32,7 @@ def summarize(
       params: number of the network's parameters.
       num_test: number of test images.
       seconds: how long the run has taken, the epochs before a resume included.
-      compile_seconds: how much of that went into compilation.
+      compile_seconds: how much of that went into compilation before the first epoch.
       backend: jax.default_backend().
       device_count: jax.device_count().
     """
