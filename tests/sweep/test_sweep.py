@@ -168,7 +168,7 @@ def test_a_bar_on_a_terminal(data_dir, tmp_path, columns, bar):
     assert any(line.startswith("Compiling (less the next time): ") for line in seen.drawn)
     # The bar has left nothing behind, before, between and after the lines that stay.
     starts = [line.split()[0] for line in seen.screen if line]
-    assert starts == ["Workdir:", "seed", "seed", "setting", "the", "Results:"]
+    assert starts == ["Workdir:", "seed", "seed", "setting", "the", "the", "Results:"]
 
 
 def test_a_grid(data_dir, tmp_path, capsys):
