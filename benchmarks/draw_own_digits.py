@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from mnist_flax.cli import jax_setup
 from mnist_flax.plots.themes import LIGHT, isolated, png
-from mnist_flax.predict import answers, contrast, decoding, images, lines, placing, strokes
+from mnist_flax.predict import answers, contrast, decoding, images, placing
 from mnist_flax.predict.answers import Answer
 from mnist_flax.trained import loading
 
@@ -56,8 +56,7 @@ def draw_steps(picture: Image.Image) -> bytes:
     """Draws what each step of the reading makes of a picture."""
     gray = decoding.decode(picture).gray
     ink = min(contrast.find_ink(gray), key=lambda ink: float(ink.level.mean()))
-    plain = lines.without_lines(ink)
-    marks = strokes.find_marks(plain)
+    plain, marks = images.find_marks(ink)
     seen = 255.0 - placing.to_mnist(plain, marks[0])
     figure = Figure((8, 5.9), dpi=110, facecolor=LIGHT.surface)
     panels = [

@@ -95,12 +95,7 @@ def find_digits(picture: Picture, many: bool = False) -> list[Reading]:
     tight = None if many else cropping.find_tight(picture.gray)
     found = [(tight[0], [tight[1]])] if tight else []
     for ink in contrast.find_ink(picture.gray):
-        clean = lines.without_lines(ink)
-        marks = strokes.find_marks(clean, many)
-        finer = contrast.narrowed(ink, strokes.darkest_width(clean, marks[0])) if marks else ink
-        if finer is not ink:
-            clean = lines.without_lines(finer)
-            marks = strokes.find_marks(clean, many)
+        clean, marks = find_marks(ink, many)
         if marks:
             found.append((clean, marks))
     if len(found) == 2 and not tight and strokes.is_sheet(found[0][1][0]):
@@ -109,6 +104,20 @@ def find_digits(picture: Picture, many: bool = False) -> list[Reading]:
         [digit for mark in marks for digit in _digits(picture, ink, mark, many)]
         for ink, marks in found
     ]
+
+
+def find_marks(ink: contrast.Ink, many: bool = False) -> tuple[contrast.Ink, list[Mark]]:
+    """Takes lines out of the ink and finds its marks; returns what is left of it, too."""
+    clean = lines.without_lines(ink)
+    marks = strokes.find_marks(clean, many)
+    if not marks:
+        return clean, []
+    # How wide strokes are is known now, and with that what is too wide for one.
+    finer = contrast.narrowed(ink, strokes.darkest_width(clean, marks[0]))
+    if finer is ink:
+        return clean, marks
+    clean = lines.without_lines(finer)
+    return clean, strokes.find_marks(clean, many)
 
 
 def _digits(picture: Picture, ink: contrast.Ink, mark: Mark, many: bool) -> list[Digit]:

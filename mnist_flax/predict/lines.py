@@ -19,6 +19,8 @@ _SMALL = 64
 # The least size of what is left of a digit without lines, and the greatest of what is left of a
 # box, as shares of their own.
 _LEFT, _SCRAP = 0.75, 0.15
+# How far apart the ends of alike lines may be, as a share of their length.
+_ALIKE = 0.25
 # How many times as high as wide the tooth of a comb is at least.
 _TOOTH = 4
 # What is this many times as dark as a line is no part of it.
@@ -39,7 +41,7 @@ def without_lines(ink: Ink) -> Ink:
         # A pen's stroke along a line is darker than the line.
         at = tuple(line.pixels.T)
         rest[at] = ink.level[at] > _DARKER * line.level
-    rest = _without_teeth(lines, _with_free_marks(mask, rest))
+    rest = _without_teeth(lines, _with_free_marks(ink, mask, rest))
     crossed = np.zeros_like(rest)
     for upright in (False, True):
         same = [line for line in lines if line.upright == upright]
@@ -65,10 +67,10 @@ def _without(lines: list[Line], mask: np.ndarray) -> np.ndarray:
     return rest
 
 
-def _with_free_marks(mask: np.ndarray, rest: np.ndarray) -> np.ndarray:
+def _with_free_marks(ink: Ink, mask: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Puts marks back that touch no rim and of which a part would be left.
 
-    They are digits of a fine pen, with strokes as straight and thin as lines.
+    They are digits of a fine pen, with strokes as straight, thin and dark as lines.
     """
     labels = ndimage.label(mask, np.ones((3, 3)))[0]
     at_rim = {*labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]}
@@ -80,9 +82,13 @@ def _with_free_marks(mask: np.ndarray, rest: np.ndarray) -> np.ndarray:
             continue
         box = boxes[label - 1]
         whole = labels[box] == label
-        pieces = ndimage.find_objects(ndimage.label(rest[box] & whole, np.ones((3, 3)))[0])
+        kept = rest[box] & whole
+        pieces = ndimage.find_objects(ndimage.label(kept, np.ones((3, 3)))[0])
         left = max(map(_longer, pieces), default=0) / _longer(box)
-        if _SCRAP < left < _LEFT:
+        if not _SCRAP < left < _LEFT:
+            continue
+        removed, stays = (ink.level[box][each] for each in (whole & ~kept, kept))
+        if np.median(stays) <= _DARKER * np.median(removed):
             rest[box] |= whole
     return rest
 
@@ -179,8 +185,9 @@ def _goes_on(
     if _ends_at(line, end, lines) or (core is not None and _is_side(line, end, lines)):
         return True
     length = abs(line.ends[1, along] - line.ends[0, along])
-    if core is None or _longer(core) < _CORE * length:
-        return False
+    is_ruled = _is_ruled(line, lines)
+    if core is None or (_longer(core) < _CORE * length and not is_ruled):
+        return is_ruled
     side = core[along]
     beyond = side.start - place[along] if end == 0 else place[along] - side.stop
     return bool(beyond > _BEYOND * length)
@@ -193,6 +200,20 @@ def _ends_at(line: Line, end: int, lines: list[Line]) -> bool:
         and line.level < _DARKER * other.level
         and line.thickness < 1.5 * other.thickness + 2
         and _meets(line.ends[end], other, line.thickness + 3)
+        for other in lines
+    )
+
+
+def _is_ruled(line: Line, lines: list[Line]) -> bool:
+    """Tells whether another line is like this one, as on ruled paper."""
+    along = 0 if line.upright else 1
+    apart = _ALIKE * abs(line.ends[1, along] - line.ends[0, along])
+    return any(
+        other is not line
+        and other.upright == line.upright
+        and abs(other.thickness - line.thickness) <= 1
+        and max(other.level, line.level) < _DARKER * min(other.level, line.level)
+        and np.abs(other.ends - line.ends)[:, along].max() < apart
         for other in lines
     )
 

@@ -9,6 +9,7 @@ const LEFT = 0.75;
 const SCRAP = 0.15;
 const TOOTH = 4;
 const DARKER = 1.3;
+const ALIKE = 0.25;
 
 /** Removes lines; where a stroke crosses one, the stroke stays. */
 function withoutLines(ink) {
@@ -24,7 +25,7 @@ function withoutLines(ink) {
     // A pen's stroke along a line is darker than the line.
     for (const at of pixels) strokes.data[at] = data[at] > DARKER * shade ? 1 : 0;
   }
-  const rest = withoutTeeth(lines, withFreeMarks(mask, strokes));
+  const rest = withoutTeeth(lines, withFreeMarks(ink.level, mask, strokes));
   const crossed = rest.data.slice();
   for (const upright of [false, true]) {
     const thickness = lines.filter((line) => line.upright === upright).map((x) => x.thickness);
@@ -46,9 +47,9 @@ function erased({ height, width, data }, lines) {
 
 /**
  * Puts marks back that touch no rim and of which a part would be left: they are digits of a fine
- * pen, with strokes as straight and thin as lines.
+ * pen, with strokes as straight, thin and dark as lines.
  */
-function withFreeMarks(mask, rest) {
+function withFreeMarks(level, mask, rest) {
   const { labels, parts } = connectedParts(mask);
   const { height, width } = mask;
   const data = rest.data.slice();
@@ -61,6 +62,9 @@ function withFreeMarks(mask, rest) {
     const pieces = connectedParts({ height, width, data: own }).parts;
     const share = Math.max(0, ...pieces.map(longerSide)) / longerSide(part);
     if (share <= SCRAP || share >= LEFT) return;
+    const levels = (kept) =>
+      level.data.filter((_, at) => labels[at] === i + 1 && Boolean(rest.data[at]) === kept);
+    if (median(levels(true)) > DARKER * median(levels(false))) return;
     for (let at = 0; at < data.length; at++) if (labels[at] === i + 1) data[at] = 1;
   });
   return { height, width, data };
@@ -162,7 +166,8 @@ function goesOn(line, end, lines, core, rest) {
   if (Math.min(place[along], last - place[along]) < rim && isAlone(line, end, rest)) return true;
   if (endsAt(line, end, lines) || (core && isSide(line, end, lines))) return true;
   const length = Math.abs(line.ends[1][along] - line.ends[0][along]);
-  if (!core || longerSide(core) < CORE * length) return false;
+  const ruled = isRuled(line, lines);
+  if (!core || (longerSide(core) < CORE * length && !ruled)) return ruled;
   const [start, stop] = line.upright ? [core.top, core.bottom] : [core.left, core.right];
   return (end === 0 ? start - place[along] : place[along] - stop) > BEYOND * length;
 }
@@ -175,6 +180,20 @@ function endsAt(line, end, lines) {
       line.shade < DARKER * other.shade &&
       line.thickness < 1.5 * other.thickness + 2 &&
       meets(line.ends[end], other, line.thickness + 3),
+  );
+}
+
+/** Tells whether another line is like this one, as on ruled paper. */
+function isRuled(line, lines) {
+  const along = line.upright ? 0 : 1;
+  const apart = ALIKE * Math.abs(line.ends[1][along] - line.ends[0][along]);
+  return lines.some(
+    (other) =>
+      other !== line &&
+      other.upright === line.upright &&
+      Math.abs(other.thickness - line.thickness) <= 1 &&
+      Math.max(other.shade, line.shade) < DARKER * Math.min(other.shade, line.shade) &&
+      [0, 1].every((i) => Math.abs(other.ends[i][along] - line.ends[i][along]) < apart),
   );
 }
 

@@ -38,6 +38,12 @@ KINDS: dict[str, Kind] = {
         f"squared, {x}": partial(papers.ruled, contrast=x, squared=True)
         for x in (0.3, 0.5, 0.7)
     },
+    **{
+        f"{name}, on a table": partial(
+            papers.ruled_on_table, contrast=(0.3, 0.7), squared=name == "squared"
+        )
+        for name in ("ruled", "squared")
+    },
     "blue on blue lines": papers.blue_on_blue,
     "box": partial(papers.boxed, room=(0.12, 0.35), comb=False),
     "box, comb": partial(papers.boxed, room=(0.12, 0.35), comb=True),

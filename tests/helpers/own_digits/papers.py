@@ -55,21 +55,36 @@ def _bordered(
 def on_table(rng: Rng, glyph: np.ndarray, degrees: float) -> Image.Image:
     """A whole sheet on a darker table, turned by up to `degrees`."""
     paper, pen = shades(rng)
-    picture = inked(place(rng, glyph).ink, paper, pen)
+    return image(_on_table(rng, inked(place(rng, glyph).ink, paper, pen), degrees))
+
+
+def _on_table(rng: Rng, picture: np.ndarray, degrees: float) -> np.ndarray:
+    """Puts a sheet on a darker table."""
     wide = int(rng.uniform(0.06, 0.2) * max(picture.shape))
     shade = rng.uniform(50, 160)
     picture = np.pad(picture, wide, constant_values=shade)
     picture = sheets.turned(picture, rng.uniform(-degrees, degrees), shade, degrees > 0)
-    return image(noisy(rng, ndimage.gaussian_filter(picture, 0.6), 2))
+    return noisy(rng, ndimage.gaussian_filter(picture, 0.6), 2)
 
 
 def ruled(rng: Rng, glyph: np.ndarray, contrast: float, squared: bool) -> Image.Image:
     """Ruled or squared paper; its lines have this share of the ink's contrast."""
+    return image(_ruled(rng, glyph, contrast, squared))
+
+
+def ruled_on_table(
+    rng: Rng, glyph: np.ndarray, contrast: tuple[float, float], squared: bool
+) -> Image.Image:
+    """A whole sheet of such paper on a darker table, turned by up to 4 degrees."""
+    return image(_on_table(rng, _ruled(rng, glyph, rng.uniform(*contrast), squared), 4))
+
+
+def _ruled(rng: Rng, glyph: np.ndarray, contrast: float, squared: bool) -> np.ndarray:
+    """Writes on ruled or squared paper."""
     sheet = place(rng, glyph)
     paper, pen = shades(rng)
-    return image(
-        inked(sheet.ink, paper - contrast * (paper - pen) * _rules(rng, sheet, squared), pen)
-    )
+    lines = _rules(rng, sheet, squared)
+    return inked(sheet.ink, paper - contrast * (paper - pen) * lines, pen)
 
 
 def blue_on_blue(rng: Rng, glyph: np.ndarray) -> Image.Image:
