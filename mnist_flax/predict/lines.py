@@ -127,7 +127,8 @@ def _going_on(lines: list[Line], mask: np.ndarray) -> list[Line]:
     if core is None:
         # Lines along the rim may be bars of a digit that is cut tight.
         lines = [line for line in lines if not _along_rim(line, mask.shape)]
-        core = _core(lines, mask)
+        # A 1 may be as straight and thin as the lines that it is written on.
+        core = _core(lines, mask) or _core([x for x in lines if _is_ruled(x, lines)], mask)
     while True:
         kept = [
             line
@@ -185,9 +186,8 @@ def _goes_on(
     if _ends_at(line, end, lines) or (core is not None and _is_side(line, end, lines)):
         return True
     length = abs(line.ends[1, along] - line.ends[0, along])
-    is_ruled = _is_ruled(line, lines)
-    if core is None or (_longer(core) < _CORE * length and not is_ruled):
-        return is_ruled
+    if core is None or (_longer(core) < _CORE * length and not _is_ruled(line, lines)):
+        return False
     side = core[along]
     beyond = side.start - place[along] if end == 0 else place[along] - side.stop
     return bool(beyond > _BEYOND * length)

@@ -111,7 +111,9 @@ function goingOn(lines, mask) {
   if (!core) {
     // Lines along the rim may be bars of a digit that is cut tight.
     lines = lines.filter((line) => !isAlongRim(line, mask));
-    core = coreOf(lines, mask);
+    // A 1 may be as straight and thin as the lines that it is written on.
+    const ruled = lines.filter((line) => isRuled(line, lines));
+    core = coreOf(lines, mask) || coreOf(ruled, mask);
   }
   for (;;) {
     const rest = erased(mask, lines);
@@ -166,8 +168,7 @@ function goesOn(line, end, lines, core, rest) {
   if (Math.min(place[along], last - place[along]) < rim && isAlone(line, end, rest)) return true;
   if (endsAt(line, end, lines) || (core && isSide(line, end, lines))) return true;
   const length = Math.abs(line.ends[1][along] - line.ends[0][along]);
-  const ruled = isRuled(line, lines);
-  if (!core || (longerSide(core) < CORE * length && !ruled)) return ruled;
+  if (!core || (longerSide(core) < CORE * length && !isRuled(line, lines))) return false;
   const [start, stop] = line.upright ? [core.top, core.bottom] : [core.left, core.right];
   return (end === 0 ? start - place[along] : place[along] - stop) > BEYOND * length;
 }
