@@ -19,8 +19,9 @@ _SMALL = 64
 # The least size of what is left of a digit without lines, and the greatest of what is left of a
 # box, as shares of their own.
 _LEFT, _SCRAP = 0.75, 0.15
-# How far apart the ends of alike lines may be, as a share of their length.
-_ALIKE = 0.25
+# How far apart the ends of alike lines may be, as a share of their length, and how many of them
+# no digit has.
+_ALIKE, _MANY = 0.25, 4
 # How many times as high as wide the tooth of a comb is at least.
 _TOOTH = 4
 # What is this many times as dark as a line is no part of it.
@@ -128,7 +129,9 @@ def _going_on(lines: list[Line], mask: np.ndarray) -> list[Line]:
         # Lines along the rim may be bars of a digit that is cut tight.
         lines = [line for line in lines if not _along_rim(line, mask.shape)]
         # A 1 may be as straight and thin as the lines that it is written on.
-        core = _core(lines, mask) or _core([x for x in lines if _is_ruled(x, lines)], mask)
+        core = _core(lines, mask) or _core(
+            [line for line in lines if _count_alike(line, lines) > 1], mask
+        )
     while True:
         kept = [
             line
@@ -185,8 +188,11 @@ def _goes_on(
         return True
     if _ends_at(line, end, lines) or (core is not None and _is_side(line, end, lines)):
         return True
+    alike = _count_alike(line, lines)
+    if alike >= _MANY:
+        return True
     length = abs(line.ends[1, along] - line.ends[0, along])
-    if core is None or (_longer(core) < _CORE * length and not _is_ruled(line, lines)):
+    if core is None or (_longer(core) < _CORE * length and alike == 1):
         return False
     side = core[along]
     beyond = side.start - place[along] if end == 0 else place[along] - side.stop
@@ -204,16 +210,15 @@ def _ends_at(line: Line, end: int, lines: list[Line]) -> bool:
     )
 
 
-def _is_ruled(line: Line, lines: list[Line]) -> bool:
-    """Tells whether another line is like this one, as on ruled paper."""
+def _count_alike(line: Line, lines: list[Line]) -> int:
+    """Counts the lines that are like one, itself included: on ruled paper several are."""
     along = 0 if line.upright else 1
     apart = _ALIKE * abs(line.ends[1, along] - line.ends[0, along])
-    return any(
-        other is not line
-        and other.upright == line.upright
+    return sum(
+        other.upright == line.upright
         and abs(other.thickness - line.thickness) <= 1
         and max(other.level, line.level) < _DARKER * min(other.level, line.level)
-        and np.abs(other.ends - line.ends)[:, along].max() < apart
+        and bool(np.abs(other.ends - line.ends)[:, along].max() <= apart)
         for other in lines
     )
 

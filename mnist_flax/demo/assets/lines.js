@@ -10,6 +10,7 @@ const SCRAP = 0.15;
 const TOOTH = 4;
 const DARKER = 1.3;
 const ALIKE = 0.25;
+const MANY = 4;
 
 /** Removes lines; where a stroke crosses one, the stroke stays. */
 function withoutLines(ink) {
@@ -112,7 +113,7 @@ function goingOn(lines, mask) {
     // Lines along the rim may be bars of a digit that is cut tight.
     lines = lines.filter((line) => !isAlongRim(line, mask));
     // A 1 may be as straight and thin as the lines that it is written on.
-    const ruled = lines.filter((line) => isRuled(line, lines));
+    const ruled = lines.filter((line) => countAlike(line, lines) > 1);
     core = coreOf(lines, mask) || coreOf(ruled, mask);
   }
   for (;;) {
@@ -167,8 +168,10 @@ function goesOn(line, end, lines, core, rest) {
   const rim = 2 + Math.max(rest.height, rest.width) / 100;
   if (Math.min(place[along], last - place[along]) < rim && isAlone(line, end, rest)) return true;
   if (endsAt(line, end, lines) || (core && isSide(line, end, lines))) return true;
+  const alike = countAlike(line, lines);
+  if (alike >= MANY) return true;
   const length = Math.abs(line.ends[1][along] - line.ends[0][along]);
-  if (!core || (longerSide(core) < CORE * length && !isRuled(line, lines))) return false;
+  if (!core || (longerSide(core) < CORE * length && alike === 1)) return false;
   const [start, stop] = line.upright ? [core.top, core.bottom] : [core.left, core.right];
   return (end === 0 ? start - place[along] : place[along] - stop) > BEYOND * length;
 }
@@ -184,18 +187,17 @@ function endsAt(line, end, lines) {
   );
 }
 
-/** Tells whether another line is like this one, as on ruled paper. */
-function isRuled(line, lines) {
+/** Counts the lines that are like one, itself included: on ruled paper several are. */
+function countAlike(line, lines) {
   const along = line.upright ? 0 : 1;
   const apart = ALIKE * Math.abs(line.ends[1][along] - line.ends[0][along]);
-  return lines.some(
+  return lines.filter(
     (other) =>
-      other !== line &&
       other.upright === line.upright &&
       Math.abs(other.thickness - line.thickness) <= 1 &&
       Math.max(other.shade, line.shade) < DARKER * Math.min(other.shade, line.shade) &&
-      [0, 1].every((i) => Math.abs(other.ends[i][along] - line.ends[i][along]) < apart),
-  );
+      [0, 1].every((i) => Math.abs(other.ends[i][along] - line.ends[i][along]) <= apart),
+  ).length;
 }
 
 /** Tells whether a line is a side of a box whose next side a digit covers. */
