@@ -207,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="a .npz file")
     parser.add_argument("--fonts", type=Path, help="a folder of fonts, to choose the limit")
-    parser.add_argument("--share", type=float, default=0.015, help="of good pictures doubted")
+    parser.add_argument("--share", type=float, default=0.02, help="of good pictures doubted")
     parser.add_argument("--n", type=int, default=200, help="good pictures of a kind")
     arguments = parser.parse_args()
     jax_setup.prepare()

@@ -86,7 +86,7 @@ def test_what_is_unlike_the_digit_of_the_answer(page, data_dir) -> None:
     )
     assert found == expected
     assert 0 < np.mean(found) < 1
-    for seed in (0, 3, 6):
+    for seed in (0, 26):
         page.press("Escape")
         draw_strokes(page, wobbly(seed))
         digit = int(np.argmax(shares(page)))
