@@ -1,11 +1,13 @@
 """Makes mnist_flax/predict/doubt.npz: what digits look like, and what else there is.
 
-    python benchmarks/doubt_table.py --output doubt.npz
+    python benchmarks/doubt_table.py --output doubt.npz --fonts FOLDER --n 100
 
 The Gaussians of the digits come from MNIST's training images, as they are and turned a little,
 and from Matplotlib's fonts; that of everything else from letters in those fonts, words, several
-digits, scribbles, and digits turned or mirrored. `benchmarks/own_digits.py` measures the result
-on fonts and pictures that had no part in it.
+digits, scribbles, and digits turned or mirrored.
+
+The limit depends much on the fonts of the folder. The one in the package was chosen with the 21
+fonts of docs/OWN_DIGITS.md, so its warnings are measured fairly only in the other fonts there.
 """
 
 import argparse

@@ -41,8 +41,8 @@ def answer(
 ) -> list[list[Answer]]:
     """Answers for every mark of every picture.
 
-    Of two ways to read a picture the first one counts, unless its largest mark looks like no
-    digit, and that of the second one does and has thinner strokes.
+    Of the ways to read a picture the first one counts, unless its largest mark looks like no
+    digit, and that of a later one does and has no thicker strokes: then the first such one.
 
     Args:
       pictures: the ways to read each picture; at least one each.

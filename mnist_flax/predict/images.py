@@ -59,8 +59,8 @@ def read(path: str | Path, many: bool = False) -> list[Reading]:
       many: whether several digits are expected.
 
     Returns:
-      One or two ways to read it, the likelier one first: the ink can be darker or lighter than
-      its paper.
+      One to three ways to read it, the likelier ones first: the picture can be cut tight around
+      its digit, and the ink can be darker or lighter than its paper.
 
     Raises:
       UserError: the file cannot be decoded, or nothing stands out in it.
