@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from mnist_flax import config as config_lib
-from mnist_flax import steps
+from mnist_flax import epochs, steps
 from mnist_flax.ops import compiler_options
 from mnist_flax.parallel import sharding
 
@@ -71,9 +71,9 @@ def compile_steps(config_path: Path) -> jax.stages.Compiled:
 
     recipe = steps.create_recipe(config, IMAGES)
 
-    def begin(key: jax.Array) -> tuple[steps.EpochState, jax.Array, jax.Array]:
+    def begin(key: jax.Array) -> tuple[epochs.EpochState, jax.Array, jax.Array]:
         state = steps.init_state(key, recipe)
-        return steps.start_epoch(state, key, jnp.int32(1), IMAGES)
+        return epochs.start_epoch(state, key, jnp.int32(1), IMAGES)
 
     arguments = jax.eval_shape(begin, jax.eval_shape(jax.random.key, 0))
     state, order, key = jax.tree.map(
@@ -81,7 +81,7 @@ def compile_steps(config_path: Path) -> jax.stages.Compiled:
     )
     index = jax.ShapeDtypeStruct((), jnp.int32)
     with jax.set_mesh(mesh):
-        program = jax.jit(partial(steps.full_steps, recipe=recipe), out_shardings=whole)
+        program = jax.jit(partial(epochs.full_steps, recipe=recipe), out_shardings=whole)
         lowered = program.lower(state, train, order, key, index, index)
         return lowered.compile(compiler_options.for_loops(recipe.dtype))
 

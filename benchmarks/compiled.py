@@ -30,7 +30,7 @@ from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding
 from ml_collections import ConfigDict
 
-from mnist_flax import augment, plain, steps
+from mnist_flax import augment, epochs, plain, steps
 from mnist_flax import config as config_lib
 from mnist_flax.ops import backends
 from mnist_flax.parallel import sharding
@@ -184,18 +184,18 @@ def compile_all(
     index = on(whole, jax.ShapeDtypeStruct((), jnp.int32))
     recipe = steps.create_recipe(config, IMAGES)
     create = partial(steps.init_state, recipe=recipe)
-    begin = partial(steps.start_epoch, num_images=IMAGES)
+    begin = partial(epochs.start_epoch, num_images=IMAGES)
     state = on(whole, jax.eval_shape(create, key))
     key = on(whole, key)
     epoch, order, _ = on(whole, jax.eval_shape(begin, state, key, index))
-    full = partial(steps.full_steps, recipe=recipe, ahead=ahead_of(devices, config))
-    last = partial(steps.last_step, recipe=recipe)
+    full = partial(epochs.full_steps, recipe=recipe, ahead=ahead_of(devices, config))
+    last = partial(epochs.last_step, recipe=recipe)
     runs: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "first weights": (create, (key,)),
         "order of an epoch": (begin, (state, key, index)),
         "steps": (full, (epoch, train, order, key, index, index)),
         "last step": (last, (epoch, train, order, key)),
-        "test": (partial(steps.eval_epoch, model=recipe.model), (state, test)),
+        "test": (partial(epochs.eval_epoch, model=recipe.model), (state, test)),
     }
     if more:
         runs |= {

@@ -25,7 +25,7 @@ import numpy as np
 from jax.profiler import ProfileData
 from ml_collections import ConfigDict
 
-from mnist_flax import architecture, steps
+from mnist_flax import architecture, epochs, steps
 from mnist_flax import config as config_lib
 from mnist_flax.ops import backends, compiler_options
 from mnist_flax.train import load_splits
@@ -63,10 +63,10 @@ def compile_steps(config: ConfigDict) -> tuple[jax.stages.Compiled, tuple[Any, .
     key = jax.random.key(config.seed)
     recipe = steps.create_recipe(config, train.size)
     state = steps.init_state(key, recipe)
-    begun, order, key = steps.start_epoch(state, key, jnp.int32(1), train.size)
+    begun, order, key = epochs.start_epoch(state, key, jnp.int32(1), train.size)
     ahead = backends.batches_ahead(jax.default_backend(), recipe.batch_size)
     program = (
-        jax.jit(partial(steps.full_steps, recipe=recipe, ahead=ahead))
+        jax.jit(partial(epochs.full_steps, recipe=recipe, ahead=ahead))
         .lower(begun, train, order, key, np.int32(0), np.int32(0))
         .compile(compiler_options.for_loops(recipe.dtype))
     )

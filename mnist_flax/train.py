@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
 from mnist_flax import inference, input_pipeline
+from mnist_flax.epochs import NO_STEP, EpochState
 from mnist_flax.errors import TrainingError, warn
 from mnist_flax.input_pipeline import SplitError
 from mnist_flax.model_table import model_table
@@ -23,8 +24,6 @@ from mnist_flax.programs import Programs, wait
 from mnist_flax.runs.run import open_run
 from mnist_flax.runs.writers import Answers
 from mnist_flax.steps import (
-    NO_STEP,
-    EpochState,
     Metrics,
     TrainState,
     create_recipe,

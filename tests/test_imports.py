@@ -15,7 +15,16 @@ PACKAGE = Path(mnist_flax.__file__).parent
 
 COMMANDS = {"main", "evaluate", "export", "report", "predict", "demo", "sweep", "bench"}
 CORE = {
-    *("plain", "models", "augment", "optimizers", "input_pipeline", "inference", "steps"),
+    *(
+        "plain",
+        "models",
+        "augment",
+        "optimizers",
+        "input_pipeline",
+        "inference",
+        "steps",
+        "epochs",
+    ),
     *("programs", "model_table", "network_arrays", "torch_interop"),
 }
 BASE = {

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mnist_flax import augment, input_pipeline, models, steps
+from mnist_flax import augment, epochs, input_pipeline, models, steps
 from mnist_flax import config as config_lib
 from mnist_flax import programs as programs_lib
 from mnist_flax.ops import compiler_options
@@ -128,7 +128,7 @@ def test_an_epoch_sees_every_image_once(programs):
     result = programs.train_epoch(fresh_state(programs), jax.random.key(0), 1)
     assert int(result.train_state.step) == 6
     assert int(result.metrics.accuracy.count) == NUM_TRAIN
-    assert int(result.first_non_finite) == steps.NO_STEP
+    assert int(result.first_non_finite) == epochs.NO_STEP
 
 
 def test_orders_are_permutations_and_differ_by_epoch_and_key(config):
@@ -136,7 +136,7 @@ def test_orders_are_permutations_and_differ_by_epoch_and_key(config):
     create = partial(steps.create_train_state, config=config)
     state = jax.eval_shape(create, jax.random.key(0))
     state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)
-    start = jax.jit(partial(steps.start_epoch, num_images=NUM_TRAIN))
+    start = jax.jit(partial(epochs.start_epoch, num_images=NUM_TRAIN))
 
     def order(seed, number):
         return np.asarray(start(state, jax.random.key(seed), number)[1])
@@ -187,7 +187,7 @@ def test_an_epoch_is_a_plain_loop_over_its_steps(programs, config, splits):
         )
 
     state = fresh_state(programs)
-    state, order, key = steps.start_epoch(state, root, 2, NUM_TRAIN)
+    state, order, key = epochs.start_epoch(state, root, 2, NUM_TRAIN)
     state, losses = state.train_state, []
     for i in range(6):
         indices = order[i * BATCH : (i + 1) * BATCH]

@@ -14,7 +14,7 @@ import optax
 import pytest
 from helpers import networks
 
-from mnist_flax import augment, input_pipeline, models, steps
+from mnist_flax import augment, epochs, input_pipeline, models, steps
 from mnist_flax import config as config_lib
 from mnist_flax.parallel.sharding import DeviceSplit
 
@@ -70,7 +70,7 @@ def test_every_image_of_a_split_counts_exactly_once(split, config, n):
     config.model.architecture = "4 pool 4 pool 4"  # It is compiled soon.
     state, model = weights(config, 0), steps.create_model(config)
     part = DeviceSplit(split.images[:n], split.labels[:n])
-    metrics = jax.jit(steps.eval_epoch, static_argnames="model")(state, part, model=model)
+    metrics = jax.jit(epochs.eval_epoch, static_argnames="model")(state, part, model=model)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     images = augment.normalize(split.images)
     logits = networks.apply(model, variables, images, train=False)[:n]

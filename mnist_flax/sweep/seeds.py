@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mnist_flax.epochs import NO_STEP
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.programs import Programs
-from mnist_flax.steps import NO_STEP, Recipe
+from mnist_flax.steps import Recipe
 
 # Share of a device's free memory to fill with seeds; XLA needs some of the rest.
 _SHARE = 0.8

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from mnist_flax import config as config_lib
-from mnist_flax import steps
+from mnist_flax import epochs, steps
 from mnist_flax.parallel import sharding
 
 AHEAD, START, STOP = 3, 1, 6  # The second time only two of the three batches are trained on.
@@ -31,13 +31,13 @@ def main() -> None:
     with jax.set_mesh(mesh):
         state = sharding.replicate(steps.init_state(jax.random.key(0), recipe), mesh)
         begun, order, key = jax.jit(
-            partial(steps.start_epoch, num_images=split.size),
+            partial(epochs.start_epoch, num_images=split.size),
             out_shardings=sharding.everywhere(mesh),
         )(state, jax.random.key(1), 1)
         arguments = begun, split, order, key, np.int32(START), np.int32(STOP)
         for ahead in (1, AHEAD):
             program = jax.jit(
-                partial(steps.full_steps, recipe=recipe, ahead=ahead),
+                partial(epochs.full_steps, recipe=recipe, ahead=ahead),
                 out_shardings=sharding.everywhere(mesh),
             )
             compiled = program.lower(*arguments).compile()
