@@ -11,7 +11,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from matplotlib.figure import Figure
@@ -55,15 +55,20 @@ class Point(NamedTuple):
     n: int
 
 
-def read(folder: Path) -> Point:
-    """Reads the workdir of a sweep that has one setting, and at least two seeds done."""
+def load(folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Reads a sweep that has one setting; returns its parameters and the lines of its seeds."""
     (fields,) = json.loads((folder / SETTINGS).read_text()).values()
     config = config_lib.load(config_lib.default_path())
     config.update_from_flattened_dict(fields)
     state = jax.eval_shape(lambda key: steps.create_train_state(key, config), jax.random.key(0))
     lines = [json.loads(line) for line in (folder / LINES).read_text().splitlines()]
+    return models.count_params(state.params), lines
+
+
+def read(folder: Path) -> Point:
+    """Reads the workdir of a sweep that has one setting, and at least two seeds done."""
+    params, lines = load(folder)
     summary = results.summarize(lines)
-    params = models.count_params(state.params)
     return Point(folder.name, params, 100 * summary.mean, 100 * summary.sd, summary.n)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -386,6 +387,26 @@ def test_frontier(tmp_path, monkeypatch, capsys):
     script("frontier").main()
     assert capsys.readouterr().out == "a sweep: 19,114 parameters, 99.200 ± 0.141 %, n = 2\n"
     assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_results_are_those_of_the_sweeps_that_are_kept(capsys):
+    results = script("results")
+    results.main()
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    text = results.SWEEPS.parents[1].joinpath("RESULTS.md").read_text()
+    assert rows
+    for line in (head, *rows):
+        assert f"\n{line}\n" in text
+    # Nothing but the accuracies after the last epoch counts.
+    finals = [100 * x["test_accuracy"][-1] for x in _lines(results.SWEEPS / "default")]
+    assert f"**{statistics.mean(finals):.3f} ± {statistics.stdev(finals):.3f}**" in rows[0]
+    # No seed was left out.
+    for folder in results.SWEEPS.iterdir():
+        assert [line["seed"] for line in _lines(folder)] == list(range(len(_lines(folder))))
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / records.LINES).read_text().splitlines()]
 
 
 def test_times_are_compared_with_epochs_of_the_better_layout():
