@@ -1,10 +1,13 @@
-"""Draws accuracy against parameters: our finished sweeps, and what others published.
+"""Draws accuracy against parameters: our sweeps, and what others published.
 
-    python benchmarks/frontier.py runs/sweep-default runs/sweep-best ... --output frontier.png
+    python benchmarks/frontier.py --output docs/frontier.png
 
 A point of ours is the mean of the final accuracies of a sweep's seeds; its bar is their sample
-standard deviation. A point of others is the best epoch of a single run, chosen by the test set:
-that is more than such a network reaches on average after its last epoch.
+standard deviation. docs/sweeps has a folder for each sweep whose files were kept, and in
+without_files.json what RESULTS.md says of the others.
+
+A point of others is a single run, or the best of many. Where it is a best epoch, the test set
+chose it: that is more than such a network reaches on average after its last epoch.
 """
 
 import argparse
@@ -14,8 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from mnist_flax import config as config_lib
 from mnist_flax import models, steps
@@ -24,17 +30,32 @@ from mnist_flax.runs import files
 from mnist_flax.sweep import results
 from mnist_flax.sweep.records import LINES, SETTINGS
 
-# Parameters and best accuracy (percent) of single runs that were published. RESULTS.md has the
-# sources, and says which pages are gone.
+SWEEPS = Path(__file__).parents[1] / "docs" / "sweeps"
+
+# Parameters and accuracy (percent) that were published, by kind. RESULTS.md has the sources,
+# and says which pages are gone.
 PUBLIC = {
-    697: 99.0,
-    1_936: 99.1,
-    6_750: 99.50,
-    8_172: 99.57,
-    18_594: 99.60,
-    19_114: 99.50,
-    19_898: 99.54,
+    "others: one run, its best epoch": {
+        1_936: 99.1,
+        6_750: 99.50,
+        8_172: 99.57,
+        18_594: 99.60,
+        19_114: 99.50,
+        19_898: 99.54,
+    },
+    "others: one run, its last epoch": {18_594: 99.58, 19_114: 99.49},
+    "others: the best of about 700 runs": {697: 99.0},
 }
+_MARKERS = "Ds^"
+TARGET, LIMIT = 99.4, 20_000
+# Where a point's name may stand, from the end of its bar or from its middle: sideways and
+# upwards in points of the page, and the alignment. The first that is free is taken.
+_PLACES = [
+    *((1, 0, 8, "center", "bottom"), (-1, 0, -8, "center", "top")),
+    *((0, -10, 0, "right", "center"), (0, 10, 0, "left", "center")),
+    *((1, -4, 8, "right", "bottom"), (-1, -4, -8, "right", "top")),
+    *((1, 4, 8, "left", "bottom"), (-1, 4, -8, "left", "top")),
+]
 
 
 class Point(NamedTuple):
@@ -72,19 +93,31 @@ def read(folder: Path) -> Point:
     return Point(folder.name, params, 100 * summary.mean, 100 * summary.sd, summary.n)
 
 
-def draw(points: Sequence[Point]) -> bytes:
-    """Draws the points; returns a PNG of 1200 x 720 pixels."""
+def kept() -> list[Path]:
+    """Finds the folders of the sweeps whose files were kept, by name."""
+    return sorted(folder for folder in SWEEPS.iterdir() if folder.is_dir())
+
+
+def points() -> list[Point]:
+    """Collects our points, the smallest network first."""
+    without_files = json.loads((SWEEPS / "without_files.json").read_text())
+    found = [*map(read, kept()), *(Point(**each) for each in without_files)]
+    return sorted(found, key=lambda point: point.params)
+
+
+def draw(points: Sequence[Point]) -> Figure:
+    """Draws the points, 1200 x 720 pixels."""
     figure = Figure((8, 4.8), dpi=150, layout="constrained", facecolor=LIGHT.surface)
     axes = figure.subplots()
     style(axes, LIGHT)
-    axes.plot(
-        *zip(*PUBLIC.items(), strict=True),
-        "D",
-        color=LIGHT.faint_text,
-        markerfacecolor="none",
-        label="others: the best epoch",
-    )
-    n = sorted({point.n for point in points})
+    for marker, (kind, found) in zip(_MARKERS, PUBLIC.items(), strict=True):
+        axes.plot(
+            *zip(*found.items(), strict=True),
+            marker,
+            color=LIGHT.faint_text,
+            markerfacecolor="none",
+            label=kind,
+        )
     axes.errorbar(
         [point.params for point in points],
         [point.mean for point in points],
@@ -92,22 +125,13 @@ def draw(points: Sequence[Point]) -> bytes:
         fmt="o",
         color=LIGHT.test,
         capsize=3,
-        label=f"ours: last epoch, mean ± sd, n = {', '.join(map(str, n))}",
+        label="ours: last epoch, mean ± sd of n seeds",
     )
-    for point in points:
-        axes.annotate(
-            point.name,
-            (point.params, point.mean + point.sd),
-            (6, 6),
-            textcoords="offset points",
-            ha="right",
-            color=LIGHT.text,
-        )
-    axes.axhline(99.4, color=LIGHT.target, linewidth=1, linestyle="--", label="target")
-    axes.axvline(20_000, color=LIGHT.target, linewidth=1, linestyle=":", label="limit")
+    axes.axhline(TARGET, color=LIGHT.target, linewidth=1, linestyle="--", label="target")
+    axes.axvline(LIMIT, color=LIGHT.target, linewidth=1, linestyle=":", label="limit")
     axes.set(
         xscale="log",
-        xlim=(500, 30_000),
+        xlim=(500, 40_000),
         xlabel="parameters",
         ylabel="test accuracy, %",
         title="MNIST: accuracy against parameters",
@@ -118,22 +142,65 @@ def draw(points: Sequence[Point]) -> bytes:
     axes.yaxis.set_major_locator(MultipleLocator(0.1))
     axes.margins(y=0.1)
     axes.legend(frameon=False, labelcolor=LIGHT.text, loc="upper left")
-    return png(figure)
+    _name(axes, points)
+    return figure
+
+
+def _name(axes: Axes, points: Sequence[Point]) -> None:
+    """Writes its name and n beside each point, where nothing else is."""
+    renderer = FigureCanvasAgg(axes.figure).get_renderer()  # type: ignore[arg-type]
+    axes.figure.draw(renderer)
+    taken = occupied(axes, points)
+    for point in points:
+        for side, right, up, across, along in _PLACES:
+            name = axes.annotate(
+                f"{point.name}, n = {point.n}",
+                (point.params, point.mean + side * point.sd),
+                (right, up),
+                textcoords="offset points",
+                ha=across,
+                va=along,
+                color=LIGHT.text,
+            )
+            box = name.get_window_extent(renderer)
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            name.remove()
+        else:
+            raise ValueError(f"there is no room for the name of {point.name}")
+
+
+def occupied(axes: Axes, points: Sequence[Point]) -> list[Bbox]:
+    """Finds where the points, the lines and the legend are, in pixels of a drawn figure."""
+    to_pixels, area = axes.transData.transform, axes.get_window_extent()
+    legend = axes.get_legend()
+    boxes = [legend.get_window_extent()] if legend else []
+    for found in PUBLIC.values():
+        boxes += [Bbox([at - 10, at + 10]) for at in map(to_pixels, found.items())]
+    for each in points:
+        ends = [to_pixels((each.params, each.mean + sign * each.sd)) for sign in (-1, 1)]
+        boxes.append(Bbox([ends[0] - 10, ends[1] + 10]))
+    x, y = to_pixels((LIMIT, TARGET))
+    return [
+        *boxes,
+        Bbox.from_extents(x - 2, area.y0, x + 2, area.y1),
+        Bbox.from_extents(area.x0, y - 2, area.x1, y + 2),
+    ]
 
 
 def main() -> None:
-    """Reads the sweeps, prints a line for each, writes the picture."""
+    """Prints a line for each point, writes the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sweeps", type=Path, nargs="+", metavar="WORKDIR")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    points = [read(folder) for folder in arguments.sweeps]
-    for point in points:
+    found = points()
+    for point in found:
         print(
             f"{point.name}: {point.params:,} parameters, {point.mean:.3f} ± {point.sd:.3f} %, "
             f"n = {point.n}"
         )
-    files.replace(arguments.output, draw(points))
+    files.replace(arguments.output, png(draw(found)))
 
 
 if __name__ == "__main__":

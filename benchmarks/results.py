@@ -14,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import frontier
 from mnist_flax.sweep import results
 
-SWEEPS = Path(__file__).parents[1] / "docs" / "sweeps"
 HEAD = [
     *("config", "parameters", "epochs", "n", "final, %: mean ± sd", "min", "max"),
     *("95 % interval of the mean", "met 99.4 % before the last epoch", "first epoch at 99.4 %"),
@@ -48,7 +47,7 @@ def _joined(cells: list[str]) -> str:
 def main() -> None:
     """Prints the table."""
     print(_joined(HEAD), "|---" * len(HEAD) + "|", sep="\n")
-    for folder in sorted(SWEEPS.iterdir()):
+    for folder in frontier.kept():
         print(row(folder))
 
 

@@ -373,6 +373,7 @@ def test_the_gate_has_records_of_its_cases():
 
 
 def test_frontier(tmp_path, monkeypatch, capsys):
+    frontier = script("frontier")
     config = config_lib.load(config_lib.default_path())
     sweep = tmp_path / "a sweep"
     sweep.mkdir()
@@ -382,31 +383,68 @@ def test_frontier(tmp_path, monkeypatch, capsys):
         for seed, final in enumerate((0.991, 0.993)):
             line = dict(zip(keys, ("", seed, 1, [final], None, final), strict=True))
             file.write(json.dumps({**line, "first_epoch_at_target": None}) + "\n")
+    other = {"name": "another", "params": 4000, "mean": 99.3, "sd": 0.05, "n": 3}
+    (tmp_path / "without_files.json").write_text(json.dumps([other]))
+    monkeypatch.setattr(frontier, "SWEEPS", tmp_path)
     output = tmp_path / "frontier.png"
-    monkeypatch.setattr(sys, "argv", ["frontier", str(sweep), "--output", str(output)])
-    script("frontier").main()
-    assert capsys.readouterr().out == "a sweep: 19,114 parameters, 99.200 ± 0.141 %, n = 2\n"
+    monkeypatch.setattr(sys, "argv", ["frontier", "--output", str(output)])
+    frontier.main()
+    assert capsys.readouterr().out.splitlines() == [
+        "another: 4,000 parameters, 99.300 ± 0.050 %, n = 3",
+        "a sweep: 19,114 parameters, 99.200 ± 0.141 %, n = 2",
+    ]
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_names_in_the_frontier_touch_nothing():
+    frontier = script("frontier")
+    points = frontier.points()
+    figure = frontier.draw(points)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    names = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == [f"{x.name}, n = {x.n}" for x in points]
+    everything = [*frontier.occupied(axes, points), *names]
+    for name in names:
+        assert [box for box in everything if box.overlaps(name)] == [name]
+        assert axes.bbox.containsx(name.x0)
+        assert axes.bbox.containsx(name.x1)
+    # Of so many points at one place one finds no room.
+    with pytest.raises(ValueError, match="no room for the name of best"):
+        frontier.draw([frontier.Point("best", 6_600, 99.5, 0.01, 1)] * 9)
+
+
 def test_the_results_are_those_of_the_sweeps_that_are_kept(capsys):
-    results = script("results")
+    results, frontier = script("results"), script("frontier")
     results.main()
     head, _, *rows = capsys.readouterr().out.splitlines()
-    text = results.SWEEPS.parents[1].joinpath("RESULTS.md").read_text()
+    text = frontier.SWEEPS.parents[1].joinpath("RESULTS.md").read_text()
     assert rows
     for line in (head, *rows):
         assert f"\n{line}\n" in text
-    # Nothing but the accuracies after the last epoch counts.
-    finals = [100 * x["test_accuracy"][-1] for x in _lines(results.SWEEPS / "default")]
-    assert f"**{statistics.mean(finals):.3f} ± {statistics.stdev(finals):.3f}**" in rows[0]
-    # No seed was left out.
-    for folder in results.SWEEPS.iterdir():
-        assert [line["seed"] for line in _lines(folder)] == list(range(len(_lines(folder))))
+    # No seed was left out, and nothing but the accuracies after the last epoch counts.
+    for folder, row in zip(frontier.kept(), rows, strict=True):
+        lines = (folder / records.LINES).read_text().splitlines()
+        seeds = sorted(map(json.loads, lines), key=lambda line: line["seed"])
+        assert [line["seed"] for line in seeds] == list(range(len(seeds)))
+        finals = [100 * line["test_accuracy"][-1] for line in seeds]
+        mean_and_sd = f"{statistics.mean(finals):.3f} ± {statistics.stdev(finals):.3f}"
+        assert f"| {len(seeds)} | **{mean_and_sd}** |" in row
 
 
-def _lines(folder):
-    return [json.loads(line) for line in (folder / records.LINES).read_text().splitlines()]
+def test_the_other_points_of_the_frontier_are_those_of_the_results():
+    frontier = script("frontier")
+    text = frontier.SWEEPS.parents[1].joinpath("RESULTS.md").read_text()
+    for each in json.loads((frontier.SWEEPS / "without_files.json").read_text()):
+        accuracy = f"**{each['mean']:.2f} ± {each['sd']:.2f}**"
+        row = rf"\| {each['params']:,} \| \d+ \| {each['n']} \| {re.escape(accuracy)} \|"
+        assert re.search(row, text)
+    # What others published, but for the last epochs, which stand beside the best ones.
+    best, last, many = frontier.PUBLIC.values()
+    for params, accuracy in (best | many).items():
+        assert re.search(rf"^\| {params:,} \| {accuracy:g}0? \|", text, re.MULTILINE)
+    for accuracy in last.values():
+        assert re.search(rf"^\| .*; {accuracy} after the last \|$", text, re.MULTILINE)
 
 
 def test_times_are_compared_with_epochs_of_the_better_layout():
