@@ -248,7 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--workdir", type=Path, help="the folder of a run")
     parser.add_argument("--weights", type=Path, help="instead of it: a file of weights")
-    parser.add_argument("--fonts", type=Path, help="a folder of .ttf and .otf files")
+    parser.add_argument("--fonts", type=Path, help="a folder of .otf, .ttf and .woff files")
     parser.add_argument("--source", choices=("fonts", "strokes", "mnist"), default="fonts")
     parser.add_argument("--kinds", default="", help="parts of the names, with commas between")
     parser.add_argument("--n", type=int, default=240, help="pictures of a kind")

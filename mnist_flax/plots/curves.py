@@ -1,11 +1,12 @@
 """Draws accuracy, loss and learning rate of a run: in one picture, or one picture each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from mnist_flax import metrics
@@ -15,6 +16,10 @@ _LOSS_TICKS = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5)]
 _ACCURACY_TICKS = [10, 50, 80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9]
 # A log scale has no place for a loss of 0 or an accuracy of 100 %; they are drawn here.
 _LEAST_LOSS, _MOST_PERCENT = 1e-6, 99.97
+# The label that marks the first epoch at the target, and where it may stand around its point:
+# so many points of the page to the right and upwards.
+_MOVABLE = "movable"
+_PLACES = [(0, 9), (0, -9), (-9, 9), (9, 9), (-9, -9), (9, -9)]
 # The share of a panel's height that its legend takes.
 _LEGEND = 0.112
 
@@ -52,7 +57,7 @@ def draw_curves(
         ncols=2,
         frameon=False,
     )
-    return png(figure)
+    return _finished(figure)
 
 
 @isolated
@@ -90,7 +95,7 @@ def draw_panels(
             )
         else:
             figure.set_layout_engine("constrained", rect=(0, _LEGEND, 1, 1 - _LEGEND))
-        panels[name] = png(figure)
+        panels[name] = _finished(figure)
     return panels
 
 
@@ -168,10 +173,9 @@ def _draw_accuracy(
         axes.annotate(
             f"first at {label}",
             at,
-            xytext=(0, 9),
+            xytext=_PLACES[0],
             textcoords="offset points",
-            # Clear of the axis labels, and inside.
-            ha=_side((at[0] - epochs[0] + 0.5) / len(epochs)),
+            gid=_MOVABLE,
             color=theme.target,
         )
     axes.axhline(target, color=theme.target, linewidth=1.2, linestyle="--")
@@ -202,9 +206,40 @@ def _draw_accuracy(
     _draw_frame(axes, epochs, theme)
 
 
-def _side(place: float) -> str:
-    """Chooses how a text stands at its place along an axis, 0 to 1, so that it stays inside."""
-    return "left" if place < 0.2 else "right" if place > 0.8 else "center"
+def _finished(figure: Figure) -> bytes:
+    """Moves the label of the first epoch to where nothing else is; encodes the picture."""
+    for text in figure.findobj(lambda artist: artist.get_gid() == _MOVABLE):
+        figure.draw_without_rendering()
+        _move(cast(Annotation, text))
+    return png(figure)
+
+
+def _move(text: Annotation) -> None:
+    """Moves a label to the first of the places around its point where it touches nothing.
+
+    If every place touches something, it is the first one inside the panel.
+    """
+    axes = text.axes
+    assert axes is not None
+    others = [other.get_window_extent() for other in axes.texts if other is not text]
+    curves = [line.get_transform().transform_path(line.get_path()) for line in axes.lines]
+    inside = []
+    for place in _PLACES:
+        _put(text, place)
+        box = text.get_window_extent()
+        if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0:
+            inside.append(place)
+            on_a_curve = any(path.intersects_bbox(box, filled=False) for path in curves)
+            if not on_a_curve and not any(box.overlaps(other) for other in others):
+                return
+    _put(text, inside[0])
+
+
+def _put(text: Annotation, place: tuple[int, int]) -> None:
+    """Puts a label beside its point, so many points of the page to the right and upwards."""
+    right, up = text.xyann = place
+    text.set_horizontalalignment("center" if right == 0 else "left" if right > 0 else "right")
+    text.set_verticalalignment("bottom" if up > 0 else "top")
 
 
 def _draw_learning_rate(

@@ -129,3 +129,26 @@ def test_the_target_and_the_epoch_are_apart(reached: int, drawn: list[Figure]) -
     draw_panels(history, 0.994, LIGHT)
     assert len(drawn[0].axes[0].texts) == 2
     assert_legible(drawn[0])
+
+
+@pytest.mark.parametrize("after", [0.9938, 0.9941, 0.9955, 0.998])
+def test_no_curve_goes_through_the_label_of_the_epoch(
+    after: float, drawn: list[Figure]
+) -> None:
+    """Whether the accuracy then falls, stays, or rises to where the label would be above."""
+    history = make_history(20)
+    for record in history:
+        epoch = record["epoch"]
+        record["train_accuracy"] = 0.99 - 0.1 / epoch
+        record["test_accuracy"] = 0.993 - 0.02 / epoch if epoch < 16 else 0.9943
+        if epoch > 16:
+            record["test_accuracy"] = after
+    draw_curves(history, 0.994, 19_114)
+    draw_panels(history, 0.994)
+    for figure in drawn[:2]:
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        label = next(text for text in axes.texts if text.get_text().startswith("first"))
+        for line in axes.lines:
+            curve = line.get_transform().transform_path(line.get_path())
+            assert not curve.intersects_bbox(label.get_window_extent(), filled=False)

@@ -23,7 +23,8 @@ Writer = Callable[[np.random.Generator, str], np.ndarray]
 def fonts(folder: Path | None = None) -> list[Path]:
     """The fonts in a folder, by name; None: those of Matplotlib whose 0 has no dot."""
     if folder is not None:
-        return sorted([*folder.glob("*.ttf"), *folder.glob("*.otf")])
+        endings = (".otf", ".ttf", ".woff")
+        return sorted(path for path in folder.iterdir() if path.suffix in endings)
     found = (Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("DejaVu*.ttf")
     return sorted(
         path for path in found if "Mono" not in path.name and "Display" not in path.name
