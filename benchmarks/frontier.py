@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import jax
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 from matplotlib.transforms import Bbox
@@ -142,14 +141,14 @@ def draw(points: Sequence[Point]) -> Figure:
     axes.yaxis.set_major_locator(MultipleLocator(0.1))
     axes.margins(y=0.1)
     axes.legend(frameon=False, labelcolor=LIGHT.text, loc="upper left")
+    # Where things are is known when they have been laid out.
+    figure.draw_without_rendering()
     _name(axes, points)
     return figure
 
 
 def _name(axes: Axes, points: Sequence[Point]) -> None:
     """Writes its name and n beside each point, where nothing else is."""
-    renderer = FigureCanvasAgg(axes.figure).get_renderer()  # type: ignore[arg-type]
-    axes.figure.draw(renderer)
     taken = occupied(axes, points)
     for point in points:
         for side, right, up, across, along in _PLACES:
@@ -162,7 +161,7 @@ def _name(axes: Axes, points: Sequence[Point]) -> None:
                 va=along,
                 color=LIGHT.text,
             )
-            box = name.get_window_extent(renderer)
+            box = name.get_window_extent()
             if not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break
