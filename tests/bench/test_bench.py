@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -102,9 +103,11 @@ print(json.dumps(measured))
 def test_all_of_it_on_a_few_images(data_dir: Path, tmp_path: Path) -> None:
     """One epoch of three steps, everything else as in the command; PyTorch is played."""
     python = fake_torch(tmp_path, answers=8)
+    begin = time.perf_counter()
     result = subprocess.run(
         [sys.executable, "-c", RUN, python], text=True, capture_output=True, check=True
     )
+    elapsed = time.perf_counter() - begin
     *table, line = result.stdout.splitlines()
     said = result.stderr.splitlines()
     assert said[:2] == ["Starting PyTorch ...", "Compiling (less the next time) ..."]
@@ -121,6 +124,12 @@ def test_all_of_it_on_a_few_images(data_dir: Path, tmp_path: Path) -> None:
         if isinstance(value, float) and name != "load_average":
             assert math.isfinite(value), name
             assert value > 0, name
+    # No part takes longer than the whole, whatever the machine. PyTorch's times were made up.
+    for unit, limit in (("_seconds", elapsed), ("_ms", 1000 * elapsed)):
+        parts = {x for x in measured if unit in x and not x.startswith(("torch_", "ratio_"))}
+        assert parts
+        for name in parts:
+            assert measured[name] < limit, name
     for name in measured:
         if name.endswith("_min") and not name.startswith("ratio_"):
             assert measured[name] <= measured[name.removesuffix("min") + "median"], name
