@@ -1,45 +1,38 @@
 """Makes mnist_flax/predict/doubt.npz: what digits look like, and what else there is.
 
-    python benchmarks/doubt_table.py --output doubt.npz --fonts FOLDER --n 100
+    python benchmarks/doubt_table.py --fonts runs/fonts/learn --output doubt.npz
 
-The Gaussians of the digits come from MNIST's training images, as they are and turned a little,
-and from Matplotlib's fonts; that of everything else from letters in those fonts, words, several
-digits, scribbles, and digits turned or mirrored.
-
-The limit depends much on the fonts of the folder. The one in the package was chosen with the 21
-fonts of docs/OWN_DIGITS.md, so its warnings are measured fairly only in the other fonts there.
+docs/OWN_DIGITS.md tells how to get the fonts of benchmarks/fonts/learn.txt, which teach what
+letters and printed digits look like. Warnings are measured fairly in other fonts alone, such as
+those of report.txt.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
-from PIL import Image
-from scipy import ndimage
+import optax
+from flax import linen as nn
 
 from mnist_flax import input_pipeline
 from mnist_flax.cli import jax_setup
 from mnist_flax.predict import doubt
-from mnist_flax.predict import images as reader
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from helpers.own_digits import glyphs, others, sheets
+from helpers.own_digits import glyphs
 
-from benchmarks import own_digits
+from benchmarks import doubt_samples
+from benchmarks.doubt_samples import OTHER, Samples
 
-# Share of the mean variance that is added to each variance: some directions hardly vary.
-_RIDGE = 0.05
-# Kinds of pictures, from fonts and from MNIST's training images, to choose the limit by.
-_GOOD = (
-    *("plain", "coloured pen", "chalkboard", "JPEG", "rotated", "perspective", "dust"),
-    *("transparent", "broken strokes", "hairline", "faint pencil", "tight crop"),
-)
-_PHOTOS = ("plain", "rotated", "photo, scale", "photo, blur", "photo, noise")
+# Networks, and hidden units of each.
+_NETWORKS, _HIDDEN = 3, 64
 _FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif"),
     *("DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol"),
@@ -47,179 +40,100 @@ _FONTS = (
 )
 
 
-def fit(
-    digits: np.ndarray, labels: np.ndarray, rest: np.ndarray, components: int = 90
-) -> dict[str, np.ndarray]:
-    """Fits a Gaussian to each digit and one to everything else.
+class _Layers(nn.Module):
+    """Ten digits and everything else, of standardised measures."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = nn.relu(nn.Dense(_HIDDEN)(x))
+        return nn.Dense(OTHER + 1)(nn.Dropout(0.2, deterministic=not train)(x))
+
+
+def learn(samples: Samples, steps: int) -> dict[str, np.ndarray]:
+    """Trains networks of two layers to tell the digits and everything else apart.
+
+    Their mean is one network, of all their hidden units: it is steadier than each.
 
     Args:
-      digits: float32[N,D], the measures of `doubt.directions`.
-      labels: int[N].
-      rest: float32[M,D].
-      components: number of principal components.
+      samples: what to learn.
+      steps: of 512 samples.
 
     Returns:
-      The arrays of `doubt.Table` but for its limit.
+      The arrays of `doubt.Table`.
     """
-    mean = digits.mean(0)
-    _, axes = np.linalg.eigh(np.cov((digits - mean).T))
-    axes = axes[:, ::-1][:, :components]
-    groups = [*(digits[labels == digit] for digit in range(10)), rest]
-    centres, whiten, offsets = [], [], []
-    for group in groups:
-        places = (group - mean) @ axes
-        covariance = np.cov(places.T)
-        covariance += _RIDGE * np.trace(covariance) / components * np.eye(components)
-        centres.append(places.mean(0))
-        whiten.append(np.linalg.cholesky(np.linalg.inv(covariance)))
-        offsets.append(np.linalg.slogdet(covariance)[1])
+    measures = doubt.directions(samples.images)
+    mean, sd = measures.mean(0), measures.std(0) + 1e-3
+    x, labels = jnp.asarray((measures - mean) / sd), jnp.asarray(samples.labels)
+    # A number from 0 to 1 falls between the ends of one sample, as often as its weight says.
+    ends = jnp.cumsum(jnp.asarray(samples.weights))[:-1]
+    model = _Layers()
+    optimizer = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-3)
+
+    def loss(params: optax.Params, key: jax.Array) -> jax.Array:
+        choice, noise, dropout = jax.random.split(key, 3)
+        chosen = jnp.searchsorted(ends, jax.random.uniform(choice, (512,)))
+        inputs = x[chosen] + 0.1 * jax.random.normal(noise, (512, x.shape[1]))
+        rngs = {"dropout": dropout}
+        logits = model.apply({"params": params}, inputs, train=True, rngs=rngs)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels[chosen]).mean()
+
+    def step(
+        state: tuple[optax.Params, optax.OptState], key: jax.Array
+    ) -> tuple[tuple[optax.Params, optax.OptState], None]:
+        params, optimizer_state = state
+        gradients = jax.grad(loss)(params, key)
+        updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
+        return (optax.apply_updates(params, updates), optimizer_state), None
+
+    @jax.jit
+    def train(key: jax.Array) -> optax.Params:
+        first, others = jax.random.split(key)
+        params = model.init(first, x[:1], train=False)["params"]
+        state = params, optimizer.init(params)
+        return jax.lax.scan(step, state, jax.random.split(others, steps))[0][0]
+
+    keys = jax.random.split(jax.random.key(0), _NETWORKS)
+    hidden, output = [], []
+    for params in map(train, keys):
+        layers = [jax.tree.map(np.asarray, params[f"Dense_{i}"]) for i in range(2)]
+        # The first layer standardises, too.
+        kernel = layers[0]["kernel"] / sd[:, None]
+        hidden.append((kernel, layers[0]["bias"] - mean @ kernel))
+        output.append((layers[1]["kernel"] / _NETWORKS, layers[1]["bias"] / _NETWORKS))
     return {
-        "mean": mean,
-        "components": axes,
-        "centres": np.array(centres),
-        "whiten": np.array(whiten),
-        "offsets": np.array(offsets),
+        "hidden_kernel": np.concatenate([kernel for kernel, _ in hidden], 1),
+        "hidden_bias": np.concatenate([bias for _, bias in hidden]),
+        "output_kernel": np.concatenate([kernel for kernel, _ in output]),
+        "output_bias": np.sum([bias for _, bias in output], 0),
     }
 
 
-def small(glyph: np.ndarray) -> np.ndarray:
-    """Makes a glyph an image like MNIST's, uint8[28,28]."""
-    picture = sheets.image(255 * (1 - np.pad(glyphs.scaled(glyph, 80), 10)))
-    seen = own_digits.read_plainly(picture).image
-    assert seen is not None
-    return seen
-
-
-def by_hand(rng: np.random.Generator, glyph: np.ndarray) -> np.ndarray:
-    """Bends a glyph as no two hands are alike, and draws half of them with another pen."""
-    glyph = np.pad(glyphs.scaled(glyph, 100), 20)
-    y, x = np.indices(glyph.shape)
-    y, x = y - glyph.shape[0] / 2, x - glyph.shape[1] / 2
-    x = (x + rng.uniform(-0.15, 0.35) * y) / rng.uniform(0.5, 1.2)
-    angle = np.radians(rng.uniform(-8, 8))
-    y, x = np.cos(angle) * y - np.sin(angle) * x, np.sin(angle) * y + np.cos(angle) * x
-    waves = [1.6 * sheets.smooth(rng, glyph.shape, 20) for _ in range(2)]
-    at = [y + glyph.shape[0] / 2 + waves[0], x + glyph.shape[1] / 2 + waves[1]]
-    bent = np.clip(ndimage.map_coordinates(glyph, at, order=1), 0, 1)
-    if rng.random() < 0.5:
-        bent = glyphs.hairline(glyphs.scaled(glyphs.tight(bent), 90), rng.uniform(2, 12))
-    return glyphs.tight(bent)
-
-
-def turned_a_little(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Turns and scales an image, uint8[28,28], by up to 10 degrees and 8 percent."""
-    angle, scale = np.radians(rng.uniform(-10, 10)), rng.uniform(0.92, 1.05, 2)
-    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
-    middle = np.array([13.5, 13.5])
-    moved = ndimage.affine_transform(
-        image.astype(np.float32), matrix, middle - matrix @ middle, order=1
-    )
-    return np.clip(moved * 255 / max(moved.max(), 1), 0, 255).astype(np.uint8)
-
-
-def no_digits(
-    rng: np.random.Generator, split: input_pipeline.Split, write: glyphs.Writer, share: float
-) -> Iterator[np.ndarray]:
-    """Makes images, uint8[28,28], of what is no one digit; `share` of the whole number."""
-    hand = glyphs.from_images(split.images, split.labels)
-
-    def several(writer: glyphs.Writer) -> np.ndarray:
-        count, gap = int(rng.integers(2, 5)), int(rng.choice([0, *range(5, 60)]))
-        return glyphs.row([writer(rng, str(rng.integers(10))) for _ in range(count)], gap)
-
-    def text(texts: str | tuple[str, ...]) -> np.ndarray:
-        return by_hand(rng, write(rng, texts[rng.integers(len(texts))]))
-
-    makers: list[tuple[int, Callable[[], np.ndarray]]] = [
-        (2200, lambda: small(text(others.LETTERS))),
-        (250, lambda: small(text(others.WORDS))),
-        (500, lambda: small(by_hand(rng, several(write)))),
-        (500, lambda: small(several(hand))),
-        (400, lambda: _read(others.scribble(rng, write))),
-    ]
-    for count, make in makers:
-        for _ in range(max(1, round(share * count))):
-            yield make()
-    # No other digits come of these by turning and mirroring them.
-    for i in rng.permutation(np.flatnonzero(np.isin(split.labels, (4, 7))))[: int(400 * share)]:
-        yield split.images[i][:, ::-1]
-    for i in rng.permutation(np.flatnonzero(np.isin(split.labels, (3, 6, 9))))[
-        : int(400 * share)
-    ]:
-        yield np.rot90(split.images[i])
-
-
-def _read(picture: Image.Image) -> np.ndarray:
-    """Reads a picture that is sure to show something."""
-    seen = own_digits.read_plainly(picture).image
-    assert seen is not None
-    return seen
-
-
-def make(split: input_pipeline.Split, share: float = 1) -> dict[str, np.ndarray]:
-    """Makes the table's arrays from MNIST's training images; `share` of the usual number."""
-    rng = np.random.default_rng(0)
-    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    write = glyphs.from_fonts([fonts / f"{name}.ttf" for name in _FONTS])
-    chosen = rng.permutation(len(split.labels))[: round(23_000 * share)]
-    turned = chosen[: round(8_000 * share)]
-    printed = np.arange(max(10, round(500 * share))) % 10
-    images = np.concatenate(
-        [
-            split.images[chosen],
-            [turned_a_little(rng, split.images[i]) for i in turned],
-            [small(by_hand(rng, write(rng, str(digit)))) for digit in printed],
-        ]
-    )
-    labels = np.concatenate([split.labels[chosen], split.labels[turned], printed])
-    rest = np.array(list(no_digits(rng, split, write, share)))
-    return fit(doubt.directions(images), labels, doubt.directions(rest))
-
-
-def limit(
-    table: doubt.Table, split: input_pipeline.Split, fonts: Path | None, n: int, share: float
-) -> float:
-    """Chooses the limit that doubts a share of good pictures, each kind of which counts alike.
+def make(
+    split: input_pipeline.Split, fonts: Sequence[Path] = (), share: float = 1
+) -> dict[str, np.ndarray]:
+    """Makes the table's arrays.
 
     Args:
-      table: its limit does not matter.
-      split: MNIST's training images, which are pictures, too.
-      fonts: a folder of fonts; None: Matplotlib's.
-      n: pictures of a kind.
-      share: 0 to 1.
+      split: MNIST's training images.
+      fonts: what to learn from beside Matplotlib's fonts.
+      share: of the usual number of samples and steps.
     """
-    of_fonts = glyphs.from_fonts(glyphs.fonts(fonts))
-    of_mnist = glyphs.from_images(split.images, split.labels)
-    sources = [(of_fonts, kind) for kind in _GOOD] + [(of_mnist, kind) for kind in _PHOTOS]
-    scores = []
-    for write, kind in [*sources, (glyphs.from_strokes, "plain")]:
-        samples = list(own_digits.digits(kind, write, n, 1))
-        read = [(reader.read_image(sample.picture), sample.digit) for sample in samples]
-        found = [(readings[0][0].image, digit) for readings, digit in read if readings]
-        images, labels = (np.array(each) for each in zip(*found, strict=True))
-        scores.append(doubt.unlikeness(images, table)[np.arange(len(labels)), labels])
-    weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in scores])
-    order = np.argsort(-np.concatenate(scores))
-    doubted = np.cumsum(weights[order]) / len(scores)
-    return float(np.concatenate(scores)[order][np.searchsorted(doubted, share)])
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    write = glyphs.from_fonts([*(folder / f"{name}.ttf" for name in _FONTS), *fonts])
+    return learn(doubt_samples.draw(split, write, share), round(12_000 * share))
 
 
 def main() -> None:
     """Makes the table and writes it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--fonts", type=Path, required=True, help="a folder of fonts")
     parser.add_argument("--output", type=Path, required=True, help="a .npz file")
-    parser.add_argument("--fonts", type=Path, help="a folder of fonts, to choose the limit")
-    parser.add_argument("--share", type=float, default=0.02, help="of good pictures doubted")
-    parser.add_argument("--n", type=int, default=200, help="good pictures of a kind")
     arguments = parser.parse_args()
     jax_setup.prepare()
-    split = input_pipeline.load("train")
-    arrays = {name: x.astype(np.float16) for name, x in make(split).items()}
-    table = doubt.Table(**arrays, limit=np.array(0, np.float32))
-    chosen = limit(table, split, arguments.fonts, arguments.n, arguments.share)
-    table = table._replace(limit=np.array(chosen, np.float32))
+    made = make(input_pipeline.load("train"), glyphs.fonts(arguments.fonts))
+    table = doubt.Table(**{name: array.astype(np.float16) for name, array in made.items()})
     np.savez_compressed(arguments.output, **table._asdict())
-    print(f"limit {table.limit:.1f}, {arguments.output.stat().st_size:,} bytes")
+    print(f"{arguments.output} has {arguments.output.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -107,15 +107,12 @@ def _shapes() -> dict[str, Any]:
     """Makes the JSON that unlike.js reads: the table of predict/doubt.py, in float16."""
     # The data, not the module: a command imports no other one.
     with np.load(Path(__file__).parents[1] / "predict" / "doubt.npz") as table:
-        components = table["components"].shape[1]
-        arrays = [table["mean"], table["components"], table["centres"]]
-        arrays += [each[np.tril_indices(components)] for each in table["whiten"]]
-        arrays += [table["offsets"]]
-        limit = float(table["limit"])
+        layers = ("hidden_kernel", "hidden_bias", "output_kernel", "output_bias")
+        arrays = [table[name] for name in layers]
+        hidden = len(table["hidden_bias"])
     values = np.concatenate([array.ravel() for array in arrays]).astype("<f2")
     return {
-        "components": components,
-        "limit": limit,
+        "hidden": hidden,
         "values": base64.b64encode(values.tobytes()).decode(),
     }
 

@@ -1,10 +1,9 @@
 """Tells images of a digit from images of anything else, by the directions of their strokes.
 
 A network that has seen nothing but digits answers a letter as surely as a digit. This module
-knows digits by itself, whatever the network: a Gaussian for each digit over the directions of
-its strokes, and one for letters, words and scribbles, measured once (benchmarks/doubt_table.py
-makes the table beside this file). The recognition of handwriting knows it as the quadratic
-discriminant function (Kimura et al., 1987, https://doi.org/10.1109/TPAMI.1987.4767881).
+knows digits by itself, whatever the network: two layers that were trained once to tell the ten
+digits and everything else apart (benchmarks/doubt_table.py makes the table beside this file).
+Everything else is letters, words, several digits, scribbles, blots, digits turned or mirrored.
 """
 
 from functools import cache
@@ -19,28 +18,22 @@ TABLE = Path(__file__).with_name("doubt.npz")
 _DIRECTIONS, _CELLS = 8, 4
 # The image with its margin, in pixels.
 _SIDE = 32
-# The weight of the Gaussian of everything else.
-_OTHER = 0.7
 
 
 class Table(NamedTuple):
-    """Gaussians in K principal components of D measures: ten digits', then everything else's.
+    """Two layers of D inputs and H hidden units; the last of 11 outputs is everything else's.
 
     Attributes:
-      mean: float32[D], the mean of all digits.
-      components: float32[D,K].
-      centres: float32[11,K], the mean of each.
-      whiten: float32[11,K,K]; its product with a distance from the centre has unit covariance.
-      offsets: float32[11], the logarithm of the covariance's determinant.
-      limit: float32[], the unlikeness above which an answer is doubted.
+      hidden_kernel: float32[D,H].
+      hidden_bias: float32[H].
+      output_kernel: float32[H,11].
+      output_bias: float32[11].
     """
 
-    mean: np.ndarray
-    components: np.ndarray
-    centres: np.ndarray
-    whiten: np.ndarray
-    offsets: np.ndarray
-    limit: np.ndarray
+    hidden_kernel: np.ndarray
+    hidden_bias: np.ndarray
+    output_kernel: np.ndarray
+    output_bias: np.ndarray
 
 
 def directions(images: np.ndarray) -> np.ndarray:
@@ -72,28 +65,20 @@ def directions(images: np.ndarray) -> np.ndarray:
 
 
 def unlikeness(images: np.ndarray, table: Table | None = None) -> np.ndarray:
-    """Measures how unlike each digit an image is, and how like something else.
+    """Tells how much likelier it is that an image is no digit than that it is each digit.
 
     Args:
       images: uint8[N,28,28], 0 (background) to 255.
       table: None: the one beside this file.
 
     Returns:
-      float32[N,10]: -2 log p(image | digit) + 1.4 log p(image | anything else), but for a
-      constant.
+      float32[N,10]: log p(anything else | image) - log p(digit | image). Above 0 the image is
+      doubted under the name of this digit.
     """
     table = table or load()
-    places = (directions(images) - table.mean) @ table.components
-    far = [
-        np.square((places - centre) @ whiten).sum(1) + offset
-        for centre, whiten, offset in zip(
-            table.centres, table.whiten, table.offsets, strict=True
-        )
-    ]
-    *digits, other = far
-    # Not all of it: what is like nothing at all is to be doubted, too.
-    unlike: np.ndarray = np.stack(digits, 1) - _OTHER * other[:, None]
-    return unlike
+    hidden = np.maximum(0, directions(images) @ table.hidden_kernel + table.hidden_bias)
+    logits: np.ndarray = hidden @ table.output_kernel + table.output_bias
+    return logits[:, 10:] - logits[:, :10]
 
 
 def warnings_for(images: np.ndarray, answers: np.ndarray) -> list[str | None]:
@@ -106,11 +91,10 @@ def warnings_for(images: np.ndarray, answers: np.ndarray) -> list[str | None]:
     Returns:
       For each image a warning, or None.
     """
-    table = load()
-    far = np.take_along_axis(unlikeness(images, table), answers[:, None], 1)[:, 0]
+    far = np.take_along_axis(unlikeness(images), answers[:, None], 1)[:, 0]
     return [
         f"it does not look like {'an' if digit == 8 else 'a'} {digit}" if doubtful else None
-        for digit, doubtful in zip(answers, far > table.limit, strict=True)
+        for digit, doubtful in zip(answers, far > 0, strict=True)
     ]
 
 

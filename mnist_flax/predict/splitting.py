@@ -47,15 +47,13 @@ def split(ink: Ink, mark: Mark) -> list[Mark]:
     """
     if mark.mask.shape[1] < _TWO * mark.height:
         return [mark]
-    table = doubt.load()
-    limit = float(table.limit)
 
     def unlikeness(marks: list[Mark]) -> np.ndarray:
         images = np.stack([placing.to_mnist(ink, each) for each in marks])
-        least: np.ndarray = doubt.unlikeness(images, table).min(1)
+        least: np.ndarray = doubt.unlikeness(images).min(1)
         return least
 
-    if unlikeness([mark])[0] <= limit:
+    if unlikeness([mark])[0] <= 0:
         return [mark]
     ways: list[list[_Piece]] = []
     for lean in _LEANS:
@@ -68,7 +66,7 @@ def split(ink: Ink, mark: Mark) -> list[Mark]:
         pieces = [
             _Piece(*each, float(score))
             for each, score in zip(between, scores, strict=True)
-            if score <= limit
+            if score <= 0
         ]
         ways += _chains(pieces, len(cuts) - 1)
     if not ways:

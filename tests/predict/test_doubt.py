@@ -28,15 +28,33 @@ def test_the_test_images_are_seldom_doubted(data_dir) -> None:
 
 
 @pytest.mark.parametrize("kind", ["letter", "word", "two digits", "scribble", "dash", "dot"])
-def test_what_is_no_digit_is_doubted(make_table, kind) -> None:
+def test_what_is_no_digit_is_doubted(kind) -> None:
+    own_digits = script("own_digits")
     write = glyphs.from_fonts(glyphs.fonts())
     images = []
     for seed in range(50):
         picture = others.OTHERS[kind](np.random.default_rng(seed), write)
-        images.append(make_table.own_digits.read_plainly(picture).image)
+        images.append(own_digits.read_plainly(picture).image)
     stack = np.array(images)
     # Named the digit that it is most like.
     assert warned(stack, doubt.unlikeness(stack).argmin(1)) >= 0.85
+
+
+def test_the_unlikeness_is_that_of_the_layers() -> None:
+    image = np.zeros((1, 28, 28), np.uint8)
+    image[0, 4:24, 12:16] = 255
+    kernel = np.zeros((128, 2), np.float32)
+    kernel[:, 0], kernel[:, 1] = 1, -1
+    output = np.zeros((2, 11), np.float32)
+    output[0, 10], output[0, 1] = 3, 1
+    output[1] = 100  # Of a unit below zero nothing comes.
+    bias = np.zeros(11, np.float32)
+    bias[7] = 5
+    table = doubt.Table(kernel, np.array([2, 0], np.float32), output, bias)
+    total = doubt.directions(image).sum() + 2
+    expected = np.full((1, 10), 3 * total)
+    expected[0, 1], expected[0, 7] = 2 * total, 3 * total - 5
+    np.testing.assert_allclose(doubt.unlikeness(image, table), expected, rtol=1e-5)
 
 
 def test_the_warning_names_the_digit() -> None:
@@ -60,31 +78,29 @@ def test_an_edge_has_its_direction(turns, direction) -> None:
 
 def test_a_table_of_few_images_tells_digits_apart(make_table, data_dir) -> None:
     split = input_pipeline.load("train[:4000]", data_dir)
-    arrays = make_table.make(split, share=0.02)
+    arrays = make_table.make(split, share=0.01)
     assert {name: x.shape for name, x in arrays.items()} == {
-        "mean": (128,),
-        "components": (128, 90),
-        "centres": (11, 90),
-        "whiten": (11, 90, 90),
-        "offsets": (11,),
+        "hidden_kernel": (128, 192),
+        "hidden_bias": (192,),
+        "output_kernel": (192, 11),
+        "output_bias": (11,),
     }
-    table = doubt.Table(**arrays, limit=np.array(0.0))
-    nearest = doubt.unlikeness(split.images[:500], table).argmin(1)
-    assert (nearest == split.labels[:500]).mean() > 0.85
-    limit = make_table.limit(table, split, None, 4, 0.1)
-    scores = make_table.limit(table, split, None, 4, 0.5)
-    assert limit > scores
+    table = doubt.Table(**arrays)
+    far = doubt.unlikeness(split.images[:500], table)
+    assert (far.argmin(1) == split.labels[:500]).mean() > 0.85
+    # Mirrored and turned digits were among what is no digit.
+    other = split.images[np.isin(split.labels, (3, 6, 9))][:200]
+    assert (doubt.unlikeness(np.rot90(other, axes=(1, 2)), table).min(1) > 0).mean() > 0.6
+    assert (far.min(1) > 0).mean() < 0.2
 
 
-def test_the_fit_is_a_gaussian_of_each_group(make_table) -> None:
-    rng = np.random.default_rng(0)
-    labels = np.arange(2000) % 10
-    digits = rng.normal(size=(2000, 6)) * 0.1 + np.eye(10, 6)[labels] * 3
-    arrays = make_table.fit(digits, labels, rng.normal(size=(300, 6)), components=4)
-    for digit in range(10):
-        places = (digits[labels == digit] - arrays["mean"]) @ arrays["components"]
-        white = (places - arrays["centres"][digit]) @ arrays["whiten"][digit]
-        # The ridge takes a twentieth of the variance.
-        assert np.abs(np.cov(white.T) - np.eye(4)).max() < 0.2
-        sign, log = np.linalg.slogdet(arrays["whiten"][digit])
-        assert -2 * sign * log == pytest.approx(arrays["offsets"][digit])
+def test_samples_are_weighed_by_their_group(make_table, data_dir) -> None:
+    split = input_pipeline.load("train[:1000]", data_dir)
+    write = glyphs.from_fonts(glyphs.fonts())
+    samples = make_table.doubt_samples.draw(split, write, share=0.005)
+    assert samples.images.shape == (len(samples.labels), 28, 28)
+    assert samples.images.dtype == np.uint8
+    assert samples.weights.sum() == pytest.approx(1)
+    rest = samples.labels == make_table.OTHER
+    assert samples.weights[rest].sum() == pytest.approx(0.32)
+    assert set(samples.labels[~rest]) == set(range(10))

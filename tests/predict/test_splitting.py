@@ -40,7 +40,8 @@ def text_of(found: list[answers.Answer]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "lean"), [("53", 0.0), ("53", 0.25), ("68", 0.0), ("235", 0.0), ("235", 0.25)]
+    ("text", "lean"),
+    [("53", 0.0), ("53", 0.25), ("68", 0.0), ("235", 0.0), ("235", 0.25), ("905", 0.0)],
 )
 def test_touching_digits_are_cut_and_named(network, text, lean) -> None:
     found = read(number(text, 3, lean), network)
@@ -50,7 +51,7 @@ def test_touching_digits_are_cut_and_named(network, text, lean) -> None:
     assert all(a[2] <= b[2] and a[0] < b[0] for a, b in itertools.pairwise(boxes))
 
 
-@pytest.mark.parametrize(("text", "lean"), [("68", 0.25), ("905", 0.0), ("905", 0.25)])
+@pytest.mark.parametrize(("text", "lean"), [("68", 0.25), ("80", 0.0), ("506", 0.25)])
 def test_digits_that_cannot_be_cut_have_a_warning(network, text, lean) -> None:
     found = read(number(text, 3, lean), network)
     assert len(found) < len(text)

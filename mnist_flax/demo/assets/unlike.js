@@ -1,54 +1,39 @@
-
 // Tells images of a digit from images of anything else, by the steps of
-// mnist_flax/predict/doubt.py: a Gaussian for each digit over the directions of strokes.
+// mnist_flax/predict/doubt.py: two layers over the directions of strokes.
 
 const DIRECTIONS = 8;
 const CELLS = 4;
 // The image with its margin, in pixels.
 const WIDE = 32;
 
-// The weight of the Gaussian of everything else.
-const OTHER = 0.7;
-
 /**
  * Returns a function that tells whether 784 pixels are unlike a digit.
  *
- * @param table `components`, their number; `limit`; `values`, in base64 and float16, `mean`,
- *   `components`, `centres`, the lower triangles of `whiten`, `offsets`.
+ * @param table `hidden`, the number of hidden units; `values`, in base64 and float16, the kernels of
+ *   two layers, each followed by its bias.
  */
-function makeUnlikeness({ components, limit, values }) {
+function makeUnlikeness({ hidden, values }) {
   const bytes = Uint8Array.from(atob(values), (letter) => letter.charCodeAt(0));
   const numbers = Float32Array.from(new Uint16Array(bytes.buffer), fromHalf);
   let taken = 0;
   const take = (count) => numbers.subarray(taken, (taken += count));
   const measures = DIRECTIONS * CELLS * CELLS;
-  const triangle = (components * (components + 1)) / 2;
-  const mean = take(measures);
-  const basis = take(measures * components);
-  // The last Gaussian is everything else's.
-  const centres = take(11 * components);
-  const whiten = take(11 * triangle);
-  const offsets = take(11);
+  const inner = makeDense(take(measures * hidden), take(hidden));
+  // The last output is everything else's.
+  const outer = makeDense(take(hidden * 11), take(11));
 
   return (pixels, digit) => {
-    const far = directionsOf(pixels).map((value, i) => value - mean[i]);
-    const place = Array.from({ length: components }, (_, k) =>
-      far.reduce((sum, value, i) => sum + value * basis[i * components + k], 0),
-    );
-    const distance = (which) => {
-      const apart = place.map((value, k) => value - centres[which * components + k]);
-      let total = offsets[which];
-      for (let j = 0; j < components; j++) {
-        let sum = 0;
-        for (let k = j; k < components; k++) {
-          sum += apart[k] * whiten[which * triangle + (k * (k + 1)) / 2 + j];
-        }
-        total += sum * sum;
-      }
-      return total;
-    };
-    return distance(digit) - OTHER * distance(10) > limit;
+    const logits = outer(inner(directionsOf(pixels)).map((value) => Math.max(0, value)));
+    return logits[10] > logits[digit];
   };
+}
+
+/** Returns a function that applies a layer: `kernel` has a row for each of its inputs. */
+function makeDense(kernel, bias) {
+  return (inputs) =>
+    Array.from(bias, (start, k) =>
+      inputs.reduce((sum, value, i) => sum + value * kernel[i * bias.length + k], start),
+    );
 }
 
 /** Converts the bits of a float16 to a number. */

@@ -104,7 +104,7 @@ def scribble(rng: Rng, write: Writer) -> Image.Image:
     """A curve through 8 to 20 points that nobody chose."""
     points = rng.uniform(0, 1, (rng.integers(8, 20), 2)) * (300, rng.uniform(150, 300)) + 30
     curve = CubicSpline(np.arange(len(points)), points)(np.linspace(0, len(points) - 1, 400))
-    return written(rng, _pen([curve], int(rng.integers(6, 22))))
+    return written(rng, pen_lines([curve], int(rng.integers(6, 22))))
 
 
 def drawing(rng: Rng, write: Writer) -> Image.Image:
@@ -114,7 +114,7 @@ def drawing(rng: Rng, write: Writer) -> Image.Image:
     strokes = [
         (np.array(line) + rng.normal(0, 1.2, (len(line), 2))) * scale + 30 for line in lines
     ]
-    return written(rng, _pen(strokes, int(rng.integers(6, 18))))
+    return written(rng, pen_lines(strokes, int(rng.integers(6, 18))))
 
 
 def texture(rng: Rng, write: Writer) -> Image.Image:
@@ -157,7 +157,7 @@ def mostly_ink(rng: Rng, write: Writer) -> Image.Image:
     return image(inked(ndimage.gaussian_filter(paint, 1), *shades(rng)))
 
 
-def _pen(strokes: list[np.ndarray], width: int) -> np.ndarray:
+def pen_lines(strokes: list[np.ndarray], width: int) -> np.ndarray:
     """Draws lines; returns a glyph."""
     size = np.concatenate(strokes).max(0) + 2 * width
     least = np.concatenate(strokes).min(0) - 2 * width
