@@ -1,6 +1,6 @@
 """Makes mnist_flax/predict/doubt.npz: what digits look like, and what else there is.
 
-    python benchmarks/doubt_table.py --fonts runs/fonts/learn --output runs/doubt.npz
+    python benchmarks/doubt_table.py --fonts FOLDER --output mnist_flax/predict/doubt.npz
 
 docs/OWN_DIGITS.md tells how to get the fonts of benchmarks/fonts/learn.txt, which teach what
 letters and printed digits look like. Warnings are measured fairly in other fonts alone, such as
