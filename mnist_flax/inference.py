@@ -69,12 +69,12 @@ def in_batches(
     """Calls a program on one batch of images at a time.
 
     Args:
-      program: maps uint8[n,28,28] to float[n,10], n at most `size`.
+      program: maps uint8[n,28,28] to float[n,...,10], n at most `size`.
       images: uint8[N,28,28].
       size: images in a batch.
 
     Returns:
-      float[N,10].
+      float[N,...,10].
     """
     starts = range(0, len(images), size)
     parts = [np.asarray(program(images[i : i + size])) for i in starts]
@@ -104,11 +104,11 @@ def augmented_log_probabilities(
     """Averages the probabilities over `shifted`: test-time augmentation by translation.
 
     Args:
-      logits_of: maps uint8[N,28,28] to float[N,10].
+      logits_of: maps uint8[N,28,28] to float[N,...,10].
       images: uint8[N,28,28].
 
     Returns:
-      float64[N,10].
+      float64[N,...,10].
     """
     views = [metrics.log_probabilities(logits_of(view)) for view in shifted(images)]
     mean: np.ndarray = np.logaddexp.reduce(views) - math.log(len(views))

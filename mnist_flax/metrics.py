@@ -94,11 +94,11 @@ def score(log_probabilities: np.ndarray, labels: np.ndarray) -> Scores:
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Converts logits, float[N,10], to log-probabilities, float64[N,10]."""
+    """Converts logits, float[...,10], to log-probabilities, float64[...,10]."""
     # SciPy takes a second to import.
     from scipy.special import log_softmax
 
-    result: np.ndarray = log_softmax(logits.astype(np.float64), axis=1)
+    result: np.ndarray = log_softmax(logits.astype(np.float64), axis=-1)
     return result
 
 

@@ -118,7 +118,7 @@ def test_the_profile_accounts_for_a_step(small_config):
     assert result["backend"] == jax.default_backend()
 
 
-@pytest.mark.slow  # Four runs, two of which compile.
+@pytest.mark.slow  # Four runs, two of which compile, and a sweep.
 def test_one_go_on_a_new_machine(tiny_config, tmp_path, monkeypatch, capsys):
     accelerator = script("accelerator")
     real = accelerator.run
@@ -132,22 +132,34 @@ def test_one_go_on_a_new_machine(tiny_config, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(accelerator, "run", run)
     output = tmp_path / "report"
     monkeypatch.setattr(
-        sys, "argv", ["accelerator", "--output", str(output), "--config", str(tiny_config)]
+        sys,
+        "argv",
+        [
+            *("accelerator", "--output", str(output)),
+            *("--config", str(tiny_config), "--seeds", "2"),
+        ],
     )
     accelerator.main()
     report = json.loads((output / "report.json").read_bytes())
-    assert set(report) == {"bench", "profile", "training"}
+    assert set(report) == {"augmentations", "bench", "profile", "training", "seeds"}
+    same = report["augmentations"]
+    assert same["chains"] == 100_000
+    assert same["equal_draws"] == same["equal_images"] == same["equal_pixels"] == 1
     names = [each["run"] for each in report["training"]]
     assert names == [
-        "float32-fresh",
-        "float32-compiled",
-        "bfloat16-fresh",
-        "bfloat16-compiled",
+        "tiny-float32-fresh",
+        "tiny-float32-compiled",
+        "tiny-bfloat16-fresh",
+        "tiny-bfloat16-compiled",
     ]
+    assert report["seeds"]["seeds"] == 2
+    assert report["seeds"]["at_once"] == 1  # on a CPU
+    assert report["seeds"]["wall_seconds"] > report["seeds"]["training_seconds"] > 0
+    assert 0 < report["seeds"]["mean"] < 1
     for each in report["training"]:
         assert each["wall_seconds"] >= each["total_seconds"] > each["compile_seconds"] > 0
     # The second run finds what the first one compiled.
-    assert any((output / "float32").iterdir())
+    assert any((output / "tiny-float32").iterdir())
 
 
 def test_a_part_that_fails_ends_it_and_says_where_to_look(tmp_path):

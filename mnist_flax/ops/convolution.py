@@ -9,7 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import custom_batching, lax
 
 from mnist_flax.ops import backends
 from mnist_flax.parallel import sharding
@@ -36,7 +36,7 @@ def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
       float[O,H,W,N] of the type of x. Products have that type; their sums are float32.
     """
-    return backends.choose(x, kernel, cpu=conv_by_products, gpu=conv_native, tpu=conv_native)
+    return backends.choose(x, kernel, cpu=conv_by_products, gpu=conv_on_gpu, tpu=conv_native)
 
 
 def _conv_forward(
@@ -52,7 +52,7 @@ def _conv_backward(
         *residuals,
         dy,
         cpu=conv_gradients_by_products,
-        gpu=conv_gradients_native,
+        gpu=conv_gradients_on_gpu,
         tpu=conv_gradients_native,
     )
 
@@ -80,6 +80,33 @@ def conv_gradients_native(
         turned = lax.rev(kernel, (0, 1)).astype(dy.dtype)
         dx = _convolve(dy, turned, ("CHWN", "HWOI", "CHWN"), len(kernel), dy.dtype)
     return dx, dkernel.astype(kernel.dtype)
+
+
+@custom_batching.custom_vmap
+def conv_on_gpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Computes `conv` for a GPU: of one network natively, of several at once by products."""
+    return conv_native(x, kernel)
+
+
+@custom_batching.custom_vmap
+def conv_gradients_on_gpu(
+    x: jax.Array, kernel: jax.Array, dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Computes the gradients of `conv_on_gpu`, of x and of the kernel."""
+    return conv_gradients_native(x, kernel, dy)
+
+
+@conv_on_gpu.def_vmap
+def _conv_of_several(size, batched, *operands):  # type: ignore[no-untyped-def]
+    axes = [0 if each else None for each in batched]
+    return jax.vmap(conv_by_products, axes, axis_size=size)(*operands), True
+
+
+@conv_gradients_on_gpu.def_vmap
+def _conv_gradients_of_several(size, batched, *operands):  # type: ignore[no-untyped-def]
+    axes = [0 if each else None for each in batched]
+    gradients = jax.vmap(conv_gradients_by_products, axes, axis_size=size)(*operands)
+    return gradients, (True, True)
 
 
 def _convolve(

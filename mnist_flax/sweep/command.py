@@ -18,6 +18,9 @@ The seeds are config.seed, config.seed + 1, ... Each --grid FIELD=VALUE,VALUE,..
 all seeds, in every combination. To choose a setting, keep the test set out of it:
   --config.train_split='train[:55000]' --config.test_split='train[55000:]'
 
+--tta adds a column: the mean ± sd of the accuracies with test-time augmentation, as `evaluate
+--tta` computes them, after the last epoch.
+
 A seed whose loss stops being finite has diverged. The other seeds are still trained, and the
 statistics are of those; the table says how many diverged.
 
@@ -83,7 +86,7 @@ def _sweep(args: argparse.Namespace) -> None:
         epochs = sum(len(todo[name]) * config.num_epochs for name, config in settings)
         with progress.bar(epochs, "epochs") as bar:
             for name, config in settings:
-                for line in _train(config, name, todo[name], args.parallel, bar):
+                for line in _train(config, name, todo[name], args.parallel, args.tta, bar):
                     with files.in_one_piece:
                         files.append(workdir / LINES, writers.to_json(line))
                     lines.append(line)
@@ -156,6 +159,7 @@ def _train(
     name: str,
     todo: list[int],
     parallel: int | None,
+    tta: bool,
     bar: progress.Bar,
 ) -> Iterator[dict[str, Any]]:
     """Trains seeds of a config, and yields the line of each as soon as it is done.
@@ -180,7 +184,7 @@ def _train(
         some = todo[i : i + parallel]
         work = len(some) * config.num_epochs
         with bar.part(work, records.describe_seeds(name, some)) as move:
-            outcomes, seconds = programs.train(some, config.num_epochs, move)
+            outcomes, seconds = programs.train(some, config.num_epochs, move, tta=tta)
         for seed, outcome in zip(some, outcomes, strict=True):
             yield {
                 "setting": name,
@@ -268,6 +272,9 @@ def _add_flags(parser: arguments.Parser) -> None:
         "--parallel",
         type=int,
         help="how many seeds to train at once; by default one on CPU, else what memory holds",
+    )
+    parser.add_argument(
+        "--tta", action="store_true", help="test with test-time augmentation, too, at the end"
     )
     parser.add_path("--against", "another sweep to compare with: its folder or sweep.jsonl")
     parser.add_path("--workdir", "folder of the sweep, a new one in runs/ by default")

@@ -99,6 +99,7 @@ def scores(outcome: "Outcome", num_test: int, target: float) -> dict[str, Any]:
         "best_test_accuracy": max(correct) / num_test if finished else None,
         "first_epoch_at_target": first if finished else None,
         "diverged_at": outcome.diverged_at,
+        "tta_test_accuracy": outcome.tta_accuracy,
     }
 
 

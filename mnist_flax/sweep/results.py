@@ -28,6 +28,7 @@ class Summary(NamedTuple):
       met: share of all seeds, diverged ones included, that met the target before the last
         epoch.
       first_epochs: the first epoch at the target of each seed that met it, in ascending order.
+      tta: mean and sd of the accuracies with test-time augmentation; None if a seed has none.
     """
 
     n: int
@@ -39,6 +40,7 @@ class Summary(NamedTuple):
     interval: tuple[float, float]
     met: float
     first_epochs: list[int]
+    tta: tuple[float, float] | None
 
 
 def summarize(lines: Sequence[Mapping[str, Any]]) -> Summary:
@@ -67,7 +69,17 @@ def summarize(lines: Sequence[Mapping[str, Any]]) -> Summary:
         interval,
         sum(early) / len(lines),
         sorted(first for first in first_epochs if first is not None),
+        _tta(finished),
     )
+
+
+def _tta(lines: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    found = [line.get("tta_test_accuracy") for line in lines]
+    accuracies = np.array([accuracy for accuracy in found if accuracy is not None])
+    if not lines or len(accuracies) < len(lines):
+        return None
+    sd = float(accuracies.std(ddof=1)) if len(lines) > 1 else math.nan
+    return float(accuracies.mean()), sd
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> SeedCurves:
@@ -82,22 +94,25 @@ def table(settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     Args:
       settings: the lines of sweep.jsonl by the name of their setting.
     """
-    head = ["setting", "n", "final, %", "min", "max", "95 % interval", "met early"]
-    rows = [[*head, "first epoch at target"]]
-    for name, lines in settings.items():
-        s = summarize(lines)
+    summaries = {name: summarize(lines) for name, lines in settings.items()}
+    with_tta = any(s.tta for s in summaries.values())
+    head = ["setting", "n", "final, %", "min", "max", "95 % interval"]
+    head += ["with TTA, %"] * with_tta + ["met early", "first epoch at target"]
+    rows = [head]
+    for name, s in summaries.items():
         low, high = s.interval
         if not s.n:
-            rows.append([name, f"0 ({s.diverged} diverged)", *["-"] * 6])
+            rows.append([name, f"0 ({s.diverged} diverged)", *["-"] * (len(head) - 2)])
             continue
         rows.append(
             [
                 name,
                 f"{s.n}" + (f" ({s.diverged} diverged)" if s.diverged else ""),
-                f"{100 * s.mean:.3f}" + (f" ± {100 * s.sd:.3f}" if s.n > 1 else ""),
+                _mean_and_sd(s.mean, s.sd),
                 f"{100 * s.low:.2f}",
                 f"{100 * s.high:.2f}",
                 f"{100 * low:.3f} to {100 * high:.3f}" if s.n > 1 else "-",
+                *([_mean_and_sd(*s.tta) if s.tta else "-"] * with_tta),
                 f"{s.met:.0%}",
                 ", ".join(map(str, s.first_epochs)) if s.first_epochs else "never",
             ]
@@ -107,6 +122,11 @@ def table(settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def _mean_and_sd(mean: float, sd: float) -> str:
+    """Formats the statistics of accuracies in percent; the sd of a single one is left out."""
+    return f"{100 * mean:.3f}" + ("" if math.isnan(sd) else f" ± {100 * sd:.3f}")
 
 
 def finals(lines: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mnist_flax import augment, inference
 from mnist_flax.epochs import NO_STEP
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.programs import Programs
-from mnist_flax.steps import Recipe
+from mnist_flax.steps import Recipe, TrainState
 
 # Share of a device's free memory to fill with seeds; XLA needs some of the rest.
 _SHARE = 0.8
@@ -40,10 +42,13 @@ class Outcome(NamedTuple):
     Attributes:
       curves: how the run went.
       diverged_at: the first step with a loss that was not finite; None if the run finished.
+      tta_accuracy: with test-time augmentation after the last epoch, 0 to 1; None if it was
+        not asked for, or the run diverged.
     """
 
     curves: Curves
     diverged_at: int | None
+    tta_accuracy: float | None = None
 
 
 class SeedPrograms:
@@ -58,12 +63,17 @@ class SeedPrograms:
     ) -> None:
         """Compiles the programs of a run, for `parallel` seeds at once."""
         self.parallel = parallel
-        self._mesh = train.mesh
+        self._mesh, self._model, self._test = train.mesh, recipe.model, test
         # One seed takes the programs of a single run: its results are the same, bit for bit.
         self._programs = Programs(recipe, train, test, None if parallel == 1 else parallel)
 
     def train(
-        self, seeds: list[int], num_epochs: int, progress: Callable[[int], None]
+        self,
+        seeds: list[int],
+        num_epochs: int,
+        progress: Callable[[int], None],
+        *,
+        tta: bool = False,
     ) -> tuple[list[Outcome], float]:
         """Trains seeds from their first epoch to their last, or until all have diverged.
 
@@ -71,6 +81,7 @@ class SeedPrograms:
           seeds: 1 to `parallel` of them.
           num_epochs: epochs of each.
           progress: is called after each epoch with how many are done, those of each seed.
+          tta: whether to test with test-time augmentation, too, after the last epoch.
 
         Returns:
           The outcome of each; the seconds that all of them together took.
@@ -106,8 +117,34 @@ class SeedPrograms:
             progress(number * len(seeds))
             if None not in diverged_at:
                 break
-        outcomes = list(map(Outcome, curves, diverged_at))[: len(seeds)]
-        return outcomes, time.perf_counter() - begin
+        answers = self._tta_accuracies(state) if tta else [None] * self.parallel
+        outcomes = [
+            Outcome(curve, step, accuracy if step is None else None)
+            for curve, step, accuracy in zip(curves, diverged_at, answers, strict=True)
+        ]
+        return outcomes[: len(seeds)], time.perf_counter() - begin
+
+    def _tta_accuracies(self, state: TrainState) -> list[float]:
+        """Computes each seed's accuracy with test-time augmentation, 0 to 1."""
+
+        def answer(variables: dict[str, Any], images: jax.Array) -> jax.Array:
+            return jnp.asarray(
+                self._model.apply(variables, augment.normalize(images), train=False)
+            )
+
+        # The axis of seeds is behind that of the images.
+        program = jax.jit(
+            answer if self.parallel == 1 else jax.vmap(answer, (0, None), out_axes=1)
+        )
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        images, labels = (
+            np.asarray(x.addressable_data(0)) for x in (self._test.images, self._test.labels)
+        )
+        answers = inference.augmented_log_probabilities(
+            lambda views: inference.in_batches(partial(program, variables), views), images
+        )
+        right = answers.reshape(len(labels), self.parallel, 10).argmax(-1) == labels[:, None]
+        return [float(share) for share in right.mean(0)]
 
 
 def most_at_once(recipe: Recipe, train: DeviceSplit, test: DeviceSplit, count: int) -> int:
