@@ -3,8 +3,8 @@
     python benchmarks/frontier.py --output docs/frontier.png
 
 A point of ours is the mean of the final accuracies of a sweep's seeds; its bar is their sample
-standard deviation. docs/sweeps has a folder for each sweep whose files were kept, and in
-without_files.json what RESULTS.md says of the others.
+standard deviation. docs/sweeps has a folder for each sweep. A folder whose name has a '-' is a
+second sweep of a config, on another device, and is left out.
 
 A point of others is a single run, or the best of many. Where it is a best epoch, the test set
 chose it: that is more than such a network reaches on average after its last epoch.
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
 from mnist_flax import config as config_lib
@@ -93,20 +94,20 @@ def read(folder: Path) -> Point:
 
 
 def kept() -> list[Path]:
-    """Finds the folders of the sweeps whose files were kept, by name."""
-    return sorted(folder for folder in SWEEPS.iterdir() if folder.is_dir())
+    """Finds the folders of the sweeps, that of the largest network first."""
+    folders = sorted(folder for folder in SWEEPS.iterdir() if folder.is_dir())
+    return sorted(folders, key=lambda folder: -load(folder)[0])
 
 
 def points() -> list[Point]:
     """Collects our points, the smallest network first."""
-    without_files = json.loads((SWEEPS / "without_files.json").read_text())
-    found = [*map(read, kept()), *(Point(**each) for each in without_files)]
+    found = [read(folder) for folder in kept() if "-" not in folder.name]
     return sorted(found, key=lambda point: point.params)
 
 
 def draw(points: Sequence[Point]) -> Figure:
-    """Draws the points, 1200 x 720 pixels."""
-    figure = Figure((8, 4.8), dpi=150, layout="constrained", facecolor=LIGHT.surface)
+    """Draws the points, 1350 x 900 pixels."""
+    figure = Figure((9, 6), dpi=150, layout="constrained", facecolor=LIGHT.surface)
     axes = figure.subplots()
     style(axes, LIGHT)
     for marker, (kind, found) in zip(_MARKERS, PUBLIC.items(), strict=True):
@@ -128,19 +129,22 @@ def draw(points: Sequence[Point]) -> Figure:
     )
     axes.axhline(TARGET, color=LIGHT.target, linewidth=1, linestyle="--", label="target")
     axes.axvline(LIMIT, color=LIGHT.target, linewidth=1, linestyle=":", label="limit")
+    axes.set_yscale(
+        "function", functions=(lambda y: -np.log(100 - y), lambda y: 100 - np.exp(-y))
+    )
     axes.set(
         xscale="log",
-        xlim=(500, 40_000),
+        xlim=(500, 60_000),
         xlabel="parameters",
-        ylabel="test accuracy, %",
+        ylabel="test accuracy, %; its distance from 100 on a log scale",
         title="MNIST: accuracy against parameters",
     )
     axes.set_xticks([500, 1_000, 2_000, 5_000, 10_000, 20_000])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_locator(MultipleLocator(0.1))
+    axes.set_yticks([97.5, 98, 98.5, 99, 99.2, 99.4, 99.5, 99.6, 99.7])
     axes.margins(y=0.1)
-    axes.legend(frameon=False, labelcolor=LIGHT.text, loc="upper left")
+    axes.legend(edgecolor="none", framealpha=1, labelcolor=LIGHT.text, loc="lower right")
     # Where things are is known when they have been laid out.
     figure.draw_without_rendering()
     _name(axes, points)

@@ -3,7 +3,7 @@
     python benchmarks/results.py
 
 A folder there has the sweep.json and the sweep.jsonl of the config of that name, with the final
-accuracy and the curves of every seed.
+accuracy and the curves of every seed. Its name may end in '-' and where it ran.
 """
 
 import sys
@@ -15,8 +15,9 @@ from benchmarks import frontier
 from mnist_flax.sweep import results
 
 HEAD = [
-    *("config", "parameters", "epochs", "n", "final, %: mean ± sd", "min", "max"),
-    *("95 % interval of the mean", "met 99.4 % before the last epoch", "first epoch at 99.4 %"),
+    *("config", "device", "parameters", "epochs", "n", "final, %: mean ± sd", "min", "max"),
+    *("95 % interval of the mean", "with TTA, %", "99.4 % before the last epoch"),
+    "first epoch at 99.4 %",
 ]
 
 
@@ -25,8 +26,11 @@ def row(folder: Path) -> str:
     params, lines = frontier.load(folder)
     s = results.summarize(lines)
     low, high = (f"{100 * end:.3f}" for end in s.interval)
+    tta = [f"{100 * value:.3f}" for value in s.tta or ()]
+    first = s.first_epochs
     cells = [
-        f"`{folder.name}.py`",
+        f"`{folder.name.partition('-')[0]}.py`",
+        lines[0]["device"].replace("cpu", "CPU"),
         f"{params:,}",
         str(lines[0]["epochs"]),
         str(s.n),
@@ -34,8 +38,9 @@ def row(folder: Path) -> str:
         f"{100 * s.low:.2f}",
         f"{100 * s.high:.2f}",
         f"{low} to {high}",
+        " ± ".join(tta) or "-",
         f"{round(s.met * len(lines))} of {len(lines)}",
-        ", ".join(map(str, s.first_epochs)) or "never",
+        f"{first[0]} to {first[-1]}" if first else "never",
     ]
     return _joined(cells)
 

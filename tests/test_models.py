@@ -39,7 +39,11 @@ def test_every_config_has_fewer_than_20_000_parameters(path):
 
 @pytest.mark.parametrize(
     ("name", "params", "epochs"),
-    [("best", 19_390, 19), ("fast", 17_482, 4), ("tiny", 6_574, 19)],
+    [
+        *(("best", 19_390, 19), ("fast", 17_482, 4), ("tiny", 6_574, 19)),
+        *(("under_10000", 9_769, 19), ("under_5000", 4_750, 19)),
+        *(("under_2000", 1_918, 19), ("under_1000", 994, 19)),
+    ],
 )
 def test_records_keep_their_limits(name, params, epochs):
     config = config_lib.load(config_lib.default_path().with_name(f"{name}.py"))

@@ -16,6 +16,7 @@ from helpers import forks, quick_runs
 from helpers.terminals import run_on_terminal
 from PIL import Image
 
+from mnist_flax import evaluate
 from mnist_flax import main as main_command
 from mnist_flax.programs import Programs
 from mnist_flax.sweep import command, records, seeds
@@ -43,9 +44,9 @@ def lines_of(workdir):
 def swept(data_dir, tmp_path_factory):
     """Trains three seeds, the first two of them in an earlier call; returns its lines, too."""
     workdir = tmp_path_factory.mktemp("sweeps") / "three"
-    assert run("--workdir", workdir, "--seeds", 2) == 0
+    assert run("--workdir", workdir, "--seeds", 2, "--tta") == 0
     before = lines_of(workdir)
-    assert run("--workdir", workdir, "--seeds", 3) == 0
+    assert run("--workdir", workdir, "--seeds", 3, "--tta") == 0
     return workdir, before
 
 
@@ -63,20 +64,24 @@ def test_each_seed_has_a_line_and_is_trained_once(swept):
     assert len({line["train_loss"][0] for line in lines}) == 3
 
 
-def test_a_seed_is_the_run_of_that_seed_alone(swept, tmp_path):
+def test_a_seed_is_the_run_of_that_seed_alone(swept, tmp_path, capsys):
     argv = [*SMALL, "--config.seed=1", "--workdir", str(tmp_path / "run")]
     assert main_command.main(argv) == 0
     text = (tmp_path / "run" / "metrics.jsonl").read_text()
     alone = [json.loads(line) for line in text.splitlines()]
     for name in seeds.Curves._fields:
         assert lines_of(swept[0])[1][name] == [record[name] for record in alone]
+    capsys.readouterr()
+    assert evaluate.main(["--workdir", str(tmp_path / "run"), "--tta", "--json"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert lines_of(swept[0])[1]["tta_test_accuracy"] == evaluated["tta"]["accuracy"]
 
 
 @pytest.mark.slow
 def test_seeds_at_once_are_those_alone_to_rounding(swept, tmp_path):
     """Three seeds in turns of two: the last turn is filled up."""
     workdir = tmp_path / "sweep"
-    assert run("--workdir", workdir, "--seeds", 3, "--parallel", 2) == 0
+    assert run("--workdir", workdir, "--seeds", 3, "--parallel", 2, "--tta") == 0
     for once, alone in zip(lines_of(workdir), lines_of(swept[0]), strict=True):
         assert once["seed"] == alone["seed"]
         assert once["parallel"] == 2
@@ -84,7 +89,7 @@ def test_seeds_at_once_are_those_alone_to_rounding(swept, tmp_path):
         assert once["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
         # Four steps of Adam, of 1e-3 each, with batch norm's statistics still moving.
         assert once["test_loss"] == pytest.approx(alone["test_loss"], rel=1e-2)
-        for name in ("train_accuracy", "test_accuracy"):
+        for name in ("train_accuracy", "test_accuracy", "tta_test_accuracy"):
             assert once[name] == pytest.approx(alone[name], abs=0.02)
 
 
@@ -94,6 +99,9 @@ def test_what_is_printed_and_drawn(swept, capsys):
     out = capsys.readouterr().out
     finals = 100 * np.array([line["final_test_accuracy"] for line in lines_of(workdir)])
     assert f"{finals.mean():.3f} ± {finals.std(ddof=1):.3f}" in out
+    assert "with TTA, %" in out
+    augmented = 100 * np.array([line["tta_test_accuracy"] for line in lines_of(workdir)])
+    assert f"  {augmented.mean():.3f} ± {augmented.std(ddof=1):.3f}  " in out
     assert "seed 0" not in out  # Nothing was left to train.
     picture = Image.open(io.BytesIO((workdir / command.PICTURE).read_bytes()))
     assert picture.size == (1500, 900)
@@ -190,7 +198,7 @@ def test_a_half_written_line_is_trained_again(swept, tmp_path):
         (workdir / name).write_bytes((swept[0] / name).read_bytes())
     whole = (workdir / LINES).read_text()
     (workdir / LINES).write_text(whole[:-40])
-    assert run("--workdir", workdir, "--seeds", 3) == 0
+    assert run("--workdir", workdir, "--seeds", 3, "--tta") == 0
     repaired = lines_of(workdir)
     for line, before in zip(repaired, lines_of(swept[0]), strict=True):
         assert {**line, "seconds": 0} == {**before, "seconds": 0}
@@ -273,7 +281,7 @@ def test_a_seed_that_diverges(data_dir, tmp_path, capsys, monkeypatch, parallel)
     """The others are trained to their end, and only they count; the exit status is 1."""
     poison(monkeypatch, seed=1)
     workdir = tmp_path / "sweep"
-    argv = ("--seeds", 3, "--parallel", parallel, "--workdir", workdir)
+    argv = ("--seeds", 3, "--parallel", parallel, "--tta", "--workdir", workdir)
     assert run(*argv) == 1
     out, err = capsys.readouterr()
     lines = lines_of(workdir)
@@ -282,6 +290,7 @@ def test_a_seed_that_diverges(data_dir, tmp_path, capsys, monkeypatch, parallel)
     assert [len(line["test_accuracy"]) for line in lines] == [2, 1, 2]
     assert lines[1]["final_test_accuracy"] is None
     assert lines[1]["first_epoch_at_target"] is None
+    assert [line["tta_test_accuracy"] is None for line in lines] == [False, True, False]
     assert "seed 1: diverged at step 3" in out
     mean = np.mean([100 * lines[i]["final_test_accuracy"] for i in (0, 2)])
     assert f"the config  2 (1 diverged)  {mean:.3f} ± " in out

@@ -42,3 +42,15 @@ def test_curves_leave_out_the_seeds_that_diverged():
     found = results.curves([line(0.995, 12), diverged, line(0.994, None)])
     np.testing.assert_array_equal(found.test_accuracy, [[0.9, 0.995], [0.9, 0.994]])
     assert found.diverged == 1
+
+
+def test_test_time_augmentation():
+    lines = [{**line(0.99, None), "tta_test_accuracy": share} for share in (0.992, 0.994)]
+    assert results.summarize(lines).tta == pytest.approx((0.993, 0.002 / math.sqrt(2)))
+    # A seed of an earlier sweep has none: there is no mean of the others alone.
+    mixed = [*lines, line(0.99, None)]
+    assert results.summarize(mixed).tta is None
+    table = results.table({"new": lines, "mixed": mixed}).splitlines()
+    assert "99.300 ± 0.141" in table[1]
+    assert table[2].split()[-3] == "-"
+    assert "TTA" not in results.table({"old": [line(0.99, None)]})
