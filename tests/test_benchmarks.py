@@ -403,7 +403,7 @@ def test_frontier(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["frontier", "--output", str(output)])
     frontier.main()
     assert capsys.readouterr().out.splitlines() == [
-        "small: 414 parameters, 90.200 ± 0.141 %, n = 2",
+        "small: 410 parameters, 90.200 ± 0.141 %, n = 2",
         "whole: 19,114 parameters, 99.200 ± 0.141 %, n = 2",
     ]
     assert output.read_bytes().startswith(b"\x89PNG")
