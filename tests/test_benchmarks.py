@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import pytest
 from helpers.benchmark_scripts import FOLDER, script
+from helpers.interpreters import forking
 
 from mnist_flax import architecture
 from mnist_flax import config as config_lib
@@ -44,7 +45,7 @@ def tiny_config(data_dir, tmp_path_factory):
         tmp_path_factory.mktemp("config") / "tiny.py",
         "config.train_split = 'train[:256]'",
         "config.test_split = 'test[:100]'",
-        "config.model.architecture = '4 pool 4 pool 4'",
+        "config.model.architecture = '4'",
     )
 
 
@@ -130,6 +131,7 @@ def test_one_go_on_a_new_machine(tiny_config, tmp_path, monkeypatch, capsys):
         )
 
     monkeypatch.setattr(accelerator, "run", run)
+    monkeypatch.setattr(sys, "executable", forking(tmp_path))
     output = tmp_path / "report"
     monkeypatch.setattr(
         sys,
@@ -471,13 +473,14 @@ def test_times_are_compared_with_epochs_of_the_better_layout():
 
 
 @pytest.mark.slow  # Two runs, one of which compiles.
-def test_time_to_target(tiny_config, monkeypatch, capsys):
+def test_time_to_target(tiny_config, tmp_path, monkeypatch, capsys):
     @contextlib.contextmanager
     def start(python, platform):
         epochs = {f"torch_{x}_epoch_seconds": lambda: [30.0] for x in torch_process.LAYOUTS}
         yield torch_process.Torch({}, epochs, {})
 
     monkeypatch.setattr(torch_process, "start", start)
+    monkeypatch.setattr(sys, "executable", forking(tmp_path))
     command = ["time_to_target", "--config", str(tiny_config), "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", command)
     script("time_to_target").main()

@@ -37,11 +37,15 @@ SUMMARY = {
     "versions",
     "config",
 }
-SMALL = ["--config.train_split=train[:2560]", "--config.test_split=test[:1000]"]
+# The same programs in each test: they are compiled once.
+SMALL = [
+    *("--config.train_split=train[:1280]", "--config.test_split=test[:1000]"),
+    "--config.batch_size=64",
+]
 
 
-def run(*arguments, cwd=None):
-    command = [*forks.python(), "-m", "mnist_flax.main", *arguments]
+def run(*arguments, cwd=None, draws=False):
+    command = [*forks.python(draws), "-m", "mnist_flax.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
@@ -50,7 +54,8 @@ def finished(data_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = Path(__file__).parents[1] / "configs" / "default.py"
     overrides = [*SMALL, "--config.num_epochs=3", "--config.target_accuracy=0.5"]
-    return workdir, run("--config", str(config), "--workdir", str(workdir), *overrides)
+    argv = ["--config", str(config), "--workdir", str(workdir), *overrides]
+    return workdir, run(*argv, draws=True)
 
 
 def test_the_command_trains(finished):
@@ -93,8 +98,7 @@ def test_a_second_run_in_the_same_workdir_is_refused(finished):
 
 
 def test_without_a_workdir_a_fresh_one_is_made_and_named(data_dir, tmp_path):
-    small = ["--config.train_split=train[:64]", "--config.test_split=test[:64]"]
-    result = run(*small, "--config.num_epochs=1", "--config.batch_size=32", cwd=tmp_path)
+    result = run(*SMALL, "--config.num_epochs=1", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     (workdir,) = (tmp_path / "runs").iterdir()
     assert f"runs/{workdir.name}" in result.stdout
@@ -106,7 +110,7 @@ def test_compiled_programs_are_kept(finished):
 
 
 def test_ctrl_c_keeps_the_epochs_done(data_dir, tmp_path):
-    overrides = ["--config.train_split=train[:2560]", "--config.num_epochs=1000"]
+    overrides = [*SMALL, "--config.num_epochs=1000"]
     # A shell starts what it runs in the background with SIGINT ignored; a fork has it as usual.
     command = [*forks.python(), "-m", "mnist_flax.main", "--workdir", str(tmp_path), *overrides]
     pipe = subprocess.PIPE

@@ -58,7 +58,7 @@ def draw_strokes(
         page.move(*first)
         page.button(down=True)
         for point in others:
-            page.move(*point, steps=6)
+            page.move(*point, steps=2)
             if watched:
                 on_the_way.append(shares(page))
         page.button(down=False)

@@ -1,6 +1,7 @@
 """The two programs of `forks`: `serve` imports and forks, `ask` stands for one fork."""
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -14,18 +15,21 @@ import warnings
 from typing import NamedTuple
 
 # Variables that are read when a command needs them; others, when a library is imported. Two are
-# the shell's and Python's own; JAX's two are given to it in the fork, see `run`.
+# the shell's and Python's own; JAX's are given to it in the fork, see `run`. LINES and COLUMNS
+# are set by readline, which pytest imports, and os.environ does not know of them.
 _READ_LATE = frozenset(
     [
         "TFDS_DATA_DIR",
         "XDG_CACHE_HOME",
         "COLUMNS",
+        "LINES",
         "NO_COLOR",
         "PYTEST_CURRENT_TEST",
         "PWD",
         "LC_CTYPE",
         "JAX_NUM_CPU_DEVICES",
         "JAX_PLATFORMS",
+        "JAX_COMPILATION_CACHE_DIR",
     ]
 )
 # Libraries set some more when they are imported.
@@ -40,15 +44,17 @@ class Request(NamedTuple):
       folder: the current one.
       environment: all variables.
       streams: which of stdin (0), stdout (1) and stderr (2) are open.
+      draws: whether Matplotlib renders figures; see `pictures.one_picture`.
     """
 
     argv: list[str]
     folder: str
     environment: dict[str, str]
     streams: list[int]
+    draws: bool
 
 
-def ask(path: str, argv: list[str]) -> None:
+def ask(path: str, argv: list[str], draws: bool) -> None:
     """Has a command run in a fork, and ends as it ends."""
     server = socket.socket(socket.AF_UNIX)
     server.connect(path)
@@ -59,7 +65,7 @@ def ask(path: str, argv: list[str]) -> None:
         os.execv(sys.executable, [sys.executable, *argv])
     streams = (sys.stdin, sys.stdout, sys.stderr)
     numbers = [number for number, stream in enumerate(streams) if stream is not None]
-    text = json.dumps(Request(argv, os.getcwd(), dict(os.environ), numbers))
+    text = json.dumps(Request(argv, os.getcwd(), dict(os.environ), numbers, draws))
     # Descriptors go with a first byte.
     socket.send_fds(server, [b"\n"], numbers or [server.fileno()])
     server.sendall(text.encode() + b"\n")
@@ -97,6 +103,8 @@ def serve(path: str) -> Request:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _import_all()
+    # What was imported stays: the forks need not look through it for garbage.
+    gc.freeze()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
@@ -126,6 +134,7 @@ def _import_all() -> None:
             importlib.import_module(module.name)
     # Imported late by libraries.
     importlib.import_module("array_record.python.array_record_data_source")
+    importlib.import_module("pictures")  # It lies beside this file, which is run as a script.
     assert "onnxruntime" not in sys.modules
 
 
@@ -191,8 +200,9 @@ def _give_to_jax(environment: dict[str, str]) -> None:
 
     if "JAX_NUM_CPU_DEVICES" in environment:
         jax.config.update("jax_num_cpu_devices", int(environment["JAX_NUM_CPU_DEVICES"]))
-    if "JAX_PLATFORMS" in environment:
-        jax.config.update("jax_platforms", environment["JAX_PLATFORMS"])
+    for name in ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR"):
+        if name in environment:
+            jax.config.update(name.lower(), environment[name])
 
 
 def run(request: Request) -> None:
@@ -202,6 +212,8 @@ def run(request: Request) -> None:
         del os.environ[name]
     os.environ.update(request.environment)
     _give_to_jax(request.environment)
+    if not request.draws:
+        sys.modules["pictures"].one_picture_for_good()
     os.chdir(request.folder)
     sys.path[0] = request.folder
     kind, what, *argv = request.argv
@@ -222,7 +234,7 @@ def run(request: Request) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "ask":
-        ask(sys.argv[2], sys.argv[3:])
+    if sys.argv[1] != "serve":
+        ask(sys.argv[2], sys.argv[3:], draws=sys.argv[1] == "draw")
     else:
         run(serve(sys.argv[2]))

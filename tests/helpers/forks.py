@@ -17,12 +17,18 @@ from pathlib import Path
 _SCRIPT = Path(__file__).with_name("fork_server.py")
 
 
-def python() -> list[str]:
-    """Begins a command line: what follows is -m or -c and so on, as for `sys.executable`."""
+def python(draws: bool = False) -> list[str]:
+    """Begins a command line: what follows is -m or -c and so on, as for `sys.executable`.
+
+    Args:
+      draws: whether Matplotlib renders figures. A run has a second of them and a report three;
+        without, a figure is made and saved, but as one small picture. A new Python draws.
+    """
     if not hasattr(os, "pidfd_open"):  # No Linux: forks of large libraries are not safe there.
         return [sys.executable]
+    mode = "draw" if draws else "ask"
     # Isolated and without site-packages it starts in ten milliseconds.
-    return [sys.executable, "-I", "-S", str(_SCRIPT), "ask", _start_server()]
+    return [sys.executable, "-I", "-S", str(_SCRIPT), mode, _start_server()]
 
 
 @functools.cache

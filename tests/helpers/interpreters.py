@@ -1,13 +1,28 @@
-"""Stands in for the interpreter that runs PyTorch."""
+"""Stands in for the interpreter that runs PyTorch, or for this one."""
 
+import shlex
 import sys
 from pathlib import Path
+
+from helpers import forks
 
 
 def interpreter(folder: Path, *arguments: str) -> str:
     """Writes a script that runs this Python with `arguments` before its own."""
     path = folder / "python"
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {" ".join(arguments)} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def forking(folder: Path) -> str:
+    """Writes a script that does as this Python does, and forks for -m; see `forks`."""
+    path = folder / "python"
+    path.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = -m ] && exec {shlex.join(forks.python())} "$@"\n'
+        f'exec {shlex.quote(sys.executable)} "$@"\n'
+    )
     path.chmod(0o755)
     return str(path)
 

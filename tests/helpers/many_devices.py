@@ -9,13 +9,13 @@ import json
 import sys
 from functools import partial
 
-import backend_forms  # It lies beside this file, which is run as a script.
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from helpers import backend_forms
 from mnist_flax import config as config_lib
 from mnist_flax import models, steps
 from mnist_flax.optimizers import create_learning_rate_fn, create_optimizer
@@ -35,7 +35,8 @@ def compare(architecture: str, counts: list[int]) -> dict[int, dict[str, float]]
     # Of the type of its images, unlike the one of the config.
     model = models.ConvNet(config.model.dropout_rate, architecture=architecture)
     wide = partial(jax.tree.map, lambda x: np.asarray(x, np.float64 if x.ndim else x.dtype))
-    begin = wide(steps.create_train_state(jax.random.key(0), config))
+    create = jax.jit(partial(steps.create_train_state, config=config))
+    begin = wide(create(jax.random.key(0)))
     rng = np.random.default_rng(0)
     # Batches of 96: the last of an epoch, and 12 for each of 8 devices.
     images, labels = rng.normal(size=(960, 28, 28, 1)), rng.integers(0, 10, 960)
@@ -69,7 +70,3 @@ def compare(architecture: str, counts: list[int]) -> dict[int, dict[str, float]]
             "gathers": program.count("all-gather("),
         }
     return report
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

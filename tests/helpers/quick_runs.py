@@ -13,9 +13,8 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
 
+from helpers.pictures import one_picture
 from mnist_flax import programs, train
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.steps import Recipe
@@ -37,19 +36,8 @@ def sharing_programs() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def one_picture() -> Iterator[None]:
-    """Has each figure saved as the same small picture; it is made up to there."""
-
-    def savefig(figure: Figure, file: Any, **_: Any) -> None:
-        Image.new("L", (1, 1)).save(file, "png")
-
-    with mock.patch.object(Figure, "savefig", savefig):
-        yield
-
-
-@contextlib.contextmanager
 def sharing() -> Iterator[None]:
-    """Does both of the above."""
+    """Does the above, and has each figure saved as the same small picture."""
     with sharing_programs(), one_picture():
         yield
 

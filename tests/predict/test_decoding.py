@@ -64,7 +64,7 @@ def test_exif_orientation(tmp_path, three, orientation, suffix) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("ink", ["dark", "light"])
-@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [16, pytest.param(200, marks=pytest.mark.long)])
 def test_test_images_turned_by_exif(tmp_path, data_dir, answer, suffix, ink, count) -> None:
     split = input_pipeline.load(f"test[:{count}]", data_dir)
     found = []

@@ -134,7 +134,7 @@ def test_a_run_that_never_finished(capsys, tmp_path, folder) -> None:
 
 def test_as_a_process(workdir, folder, tmp_path) -> None:
     (folder / "8.png").write_bytes(b"")
-    argv = [*forks.python(), "-m", "mnist_flax.predict", "--workdir", workdir, folder]
+    argv = [*forks.python(draws=True), "-m", "mnist_flax.predict", "--workdir", workdir, folder]
     done = subprocess.run(
         [*argv, "--save-preview", "seen.png"], cwd=tmp_path, capture_output=True, text=True
     )

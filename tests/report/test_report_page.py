@@ -4,11 +4,13 @@ How it looks is for eyes.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from helpers import pictures
 from helpers.figures import make_history
 from helpers.html_pages import Page
 from helpers.trained_runs import WEIGHTS, write_run
@@ -50,6 +52,13 @@ def finished(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train.train_and_evaluate(config, workdir)
     assert command.main(["--workdir", str(workdir)]) == 0
     return workdir
+
+
+@pytest.fixture
+def unseen() -> Iterator[None]:
+    """Leaves out the rendering: `finished` has a report with all its plots."""
+    with pictures.one_picture():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +190,7 @@ def test_the_plots_are_files_too(finished: Path, page: Page) -> None:
     assert len([tag for tag, _ in page.tags if tag == "source"]) == len(plots)
 
 
+@pytest.mark.usefixtures("unseen")
 def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsys) -> None:
     name = '<script>alert("&amp;")<'
     (tmp_path / name).symlink_to(data_dir)
@@ -197,7 +207,7 @@ def test_no_mistake_and_names_that_are_no_markup(data_dir: Path, tmp_path, capsy
     assert capsys.readouterr().out.startswith(f"Report: {run}/report.html (")
 
 
-@pytest.mark.usefixtures("impatient", "data_dir")
+@pytest.mark.usefixtures("impatient", "data_dir", "unseen")
 def test_it_says_what_it_is_at(tmp_path, capsys) -> None:
     run = write_run(tmp_path / "run", test_split="test[:60]")
     assert command.main(["--workdir", str(run)]) == 0
@@ -214,6 +224,7 @@ def content(folder: Path) -> dict[str, bytes | None]:
     }
 
 
+@pytest.mark.usefixtures("unseen")
 def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
     run = write_run(
         tmp_path / "run", data_dir=str(data_dir), test_split="test[:60]", num_epochs=5
@@ -234,6 +245,7 @@ def test_a_run_that_never_finished(data_dir: Path, tmp_path, capsys) -> None:
     assert sorted(names) == sorted(expected)
 
 
+@pytest.mark.usefixtures("unseen")
 def test_many_mistakes(tmp_path, monkeypatch) -> None:
     """The first ones are shown, the others once a person wants to see them."""
     run = write_run(tmp_path / "run", test_split="test[:130]")

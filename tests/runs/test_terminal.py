@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = [
     *("--config.train_split=train[:512]", "--config.test_split=test[:100]"),
-    "--config.model.architecture=4 pool 4 pool 4",
+    "--config.model.architecture=4",
 ]
 SHOWN_AT_ONCE = """
 import sys

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import forks, quick_runs
+from helpers import forks, pictures, quick_runs
 from helpers.terminals import run_on_terminal
 from PIL import Image
 
@@ -22,10 +22,11 @@ from mnist_flax.programs import Programs
 from mnist_flax.sweep import command, records, seeds
 from mnist_flax.sweep.records import LINES, SETTINGS
 
+# As other tests train: the programs may be in the cache.
 SMALL = [
-    "--config.model.architecture=4 pool 4 pool 4",
+    "--config.model.architecture=4",
     "--config.train_split=train[:256]",
-    "--config.test_split=test[:500]",
+    "--config.test_split=test[:100]",
     "--config.num_epochs=2",
     "--config.target_accuracy=0.1",
 ]
@@ -66,7 +67,8 @@ def test_each_seed_has_a_line_and_is_trained_once(swept):
 
 def test_a_seed_is_the_run_of_that_seed_alone(swept, tmp_path, capsys):
     argv = [*SMALL, "--config.seed=1", "--workdir", str(tmp_path / "run")]
-    assert main_command.main(argv) == 0
+    with pictures.one_picture():
+        assert main_command.main(argv) == 0
     text = (tmp_path / "run" / "metrics.jsonl").read_text()
     alone = [json.loads(line) for line in text.splitlines()]
     for name in seeds.Curves._fields:
