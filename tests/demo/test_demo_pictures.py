@@ -127,13 +127,36 @@ def test_it_doubts_what_predict_doubts(page, tmp_path) -> None:
     assert len(warnings) >= 3
 
 
+def turns_png(page: Tab) -> bool:
+    """Says whether this browser heeds EXIF in a PNG. Firefox 140 does not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.new("L", (1, 2)), "PNG", exif=exif)
+    width = page.evaluate(
+        """async (data) => {
+          const image = new Image();
+          image.src = "data:image/png;base64," + data;
+          await image.decode();
+          return image.naturalWidth;
+        }""",
+        base64.b64encode(content).decode(),
+    )
+    return bool(width == 2)
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP"])
 def test_files_of_every_kind(form, page, tmp_path) -> None:
     path = tmp_path / f"three.{form.lower()}"
+    as_stored = form == "PNG" and not turns_png(page)
     for i, content in enumerate(image_files(form)):
         path.write_bytes(content)
         page.choose("file", path)
         wait(page)
+        if as_stored:
+            with Image.open(path) as image:
+                turned = image.getexif().pop(0x0112, None)
+                if turned:
+                    path.write_bytes(encoded(image, form, exif=Image.Exif()))
         expected = images.read(path)[0][0].image
         apart, _ = differences(seen(page), expected)
         # Browsers and Pillow decode JPEG with other roundings.

@@ -77,8 +77,10 @@ function checkCanvas() {
 function reduced(bitmap, factor) {
   const [height, width] = [bitmap.height, bitmap.width].map((side) => Math.ceil(side / factor));
   const sums = [0, 1, 2, 3].map(() => new Float32Array(height * width));
-  // In stripes: all of a photo at once would take too much memory for a phone.
-  const rows = factor * Math.max(1, Math.floor(2 ** 21 / (bitmap.width * factor)));
+  // In stripes: all of a photo at once would take too much memory for a phone, and no browser
+  // has a canvas of more than 32,767 rows, which a narrow picture would get.
+  const most = Math.min(2 ** 21 / bitmap.width, 4096);
+  const rows = factor * Math.max(1, Math.floor(most / factor));
   const context = canvasOf(rows, bitmap.width).getContext("2d", { willReadFrequently: true });
   for (let top = 0; top < bitmap.height; top += rows) {
     context.clearRect(0, 0, bitmap.width, rows);
