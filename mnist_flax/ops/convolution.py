@@ -1,6 +1,7 @@
 """Convolves, with gradients, in the form that each backend does best.
 
-On GPU and TPU a convolution is the backend's own. On CPU it is matrix products, forward and
+On GPU and TPU a convolution is the backend's own; but of several networks at once, each with
+its own kernel, it is matrix products on a GPU. On CPU it is matrix products, forward and
 backward: inside a loop XLA's own gradients are slower there by a factor of 8 to 80
 (benchmarks/gradients.py), and an epoch is such a loop. Activations are [C,H,W,N]; see `layers`.
 """
@@ -96,6 +97,8 @@ def conv_gradients_on_gpu(
     return conv_gradients_native(x, kernel, dy)
 
 
+# By JAX's own rule they would be convolutions in groups, whose kernel gradient XLA computes as a
+# forward convolution with kernels as large as the images.
 @conv_on_gpu.def_vmap
 def _conv_of_several(size, batched, *operands):  # type: ignore[no-untyped-def]
     axes = [0 if each else None for each in batched]
