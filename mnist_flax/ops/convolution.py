@@ -97,8 +97,8 @@ def conv_gradients_on_gpu(
     return conv_gradients_native(x, kernel, dy)
 
 
-# By JAX's own rule they would be convolutions in groups, whose kernel gradient XLA computes as a
-# forward convolution with kernels as large as the images.
+# By JAX's own rule they would be convolutions in groups, whose kernel gradient XLA computes as
+# a forward convolution with kernels as large as the images.
 @conv_on_gpu.def_vmap
 def _conv_of_several(size, batched, *operands):  # type: ignore[no-untyped-def]
     axes = [0 if each else None for each in batched]
