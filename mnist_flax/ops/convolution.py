@@ -7,6 +7,7 @@ backward: inside a loop XLA's own gradients are slower there by a factor of 8 to
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -70,46 +71,61 @@ def conv_gradients_native(
     x: jax.Array, kernel: jax.Array, dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Computes the gradients of `conv_native`, of x and of the kernel, by convolutions."""
+    return _input_gradient_native(x, kernel, dy), _kernel_gradient_native(x, kernel, dy)
 
+
+def _input_gradient_native(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> jax.Array:
+    with jax.named_scope("input_gradient"):
+        turned = lax.rev(kernel, (0, 1)).astype(dy.dtype)
+        return _convolve(dy, turned, ("CHWN", "HWOI", "CHWN"), len(kernel), dy.dtype)
+
+
+def _kernel_gradient_native(x: jax.Array, kernel: jax.Array, dy: jax.Array) -> jax.Array:
     def of_kernel(x: jax.Array, dy: jax.Array) -> jax.Array:
         # The batch takes the place of the channels, and dy that of the kernel.
         return _convolve(x, dy, ("NHWC", "OHWI", "HWNC"), len(kernel), sum_type(x))
 
     with jax.named_scope("kernel_gradient"):
-        dkernel = sharding.sum_over_batch(of_kernel, x, dy)
-    with jax.named_scope("input_gradient"):
-        turned = lax.rev(kernel, (0, 1)).astype(dy.dtype)
-        dx = _convolve(dy, turned, ("CHWN", "HWOI", "CHWN"), len(kernel), dy.dtype)
-    return dx, dkernel.astype(kernel.dtype)
+        return sharding.sum_over_batch(of_kernel, x, dy).astype(kernel.dtype)
 
 
-@custom_batching.custom_vmap
+def _several_by_products(
+    of_one: Callable[..., jax.Array], of_several: Callable[..., jax.Array]
+) -> Callable[..., jax.Array]:
+    """Makes a function for a GPU: of one network `of_one`; under `vmap`, `of_several`.
+
+    By JAX's own rule several networks would be convolutions in groups, whose kernel gradient
+    XLA computes as a forward convolution with kernels as large as the images.
+    """
+    function = custom_batching.custom_vmap(of_one)
+
+    @function.def_vmap
+    def rule(size: int, batched: list[bool], *operands: jax.Array) -> tuple[jax.Array, bool]:
+        axes = [0 if each else None for each in batched]
+        return jax.vmap(of_several, axes, axis_size=size)(*operands), True
+
+    return function
+
+
 def conv_on_gpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Computes `conv` for a GPU: of one network natively, of several at once by products."""
-    return conv_native(x, kernel)
+    return _several_by_products(conv_native, conv_by_products)(x, kernel)
 
 
-@custom_batching.custom_vmap
 def conv_gradients_on_gpu(
     x: jax.Array, kernel: jax.Array, dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Computes the gradients of `conv_on_gpu`, of x and of the kernel."""
-    return conv_gradients_native(x, kernel, dy)
+    """Computes the gradients of `conv_on_gpu`, of x and of the kernel.
 
+    In two functions, so that the one is left out where nobody needs it: that of the images.
+    """
 
-# By JAX's own rule they would be convolutions in groups, whose kernel gradient XLA computes as
-# a forward convolution with kernels as large as the images.
-@conv_on_gpu.def_vmap
-def _conv_of_several(size, batched, *operands):  # type: ignore[no-untyped-def]
-    axes = [0 if each else None for each in batched]
-    return jax.vmap(conv_by_products, axes, axis_size=size)(*operands), True
+    def by_products(i: int) -> Callable[..., jax.Array]:
+        return lambda *operands: conv_gradients_by_products(*operands)[i]
 
-
-@conv_gradients_on_gpu.def_vmap
-def _conv_gradients_of_several(size, batched, *operands):  # type: ignore[no-untyped-def]
-    axes = [0 if each else None for each in batched]
-    gradients = jax.vmap(conv_gradients_by_products, axes, axis_size=size)(*operands)
-    return gradients, (True, True)
+    of_input = _several_by_products(_input_gradient_native, by_products(0))
+    of_kernel = _several_by_products(_kernel_gradient_native, by_products(1))
+    return of_input(x, kernel, dy), of_kernel(x, kernel, dy)
 
 
 def _convolve(

@@ -101,15 +101,24 @@ def test_conv_in_a_loop_of_many_seeds(platform):
 
 
 @pytest.mark.parametrize(
-    ("platform", "own", "other"),
-    [("cpu", "dot_general", "convolution"), ("tpu", "convolution", "dot_general")],
+    ("platform", "seeds", "own", "other"),
+    [
+        ("cpu", None, "dot_general", "convolution"),
+        ("tpu", None, "convolution", "dot_general"),
+        ("cuda", None, "convolution", "dot_general"),
+        # Several networks on a GPU, each with its own kernel.
+        ("cuda", 2, "dot_general", "convolution"),
+        ("tpu", 2, "convolution", "dot_general"),
+    ],
 )
-def test_a_program_holds_the_form_of_its_platform_alone(platform, own, other):
+def test_a_program_holds_the_form_of_its_platform_alone(platform, seeds, own, other):
     def gradients(x, kernel):
         y, vjp = jax.vjp(convolution.conv, x, kernel)
         return vjp(y)
 
-    traced = jax.jit(gradients).trace(normal(0, 3, 6, 6, 5), normal(1, 3, 3, 3, 4))
+    several = (seeds,) if seeds else ()
+    function = jax.jit(jax.vmap(gradients) if seeds else gradients)
+    traced = function.trace(normal(0, *several, 3, 6, 6, 5), normal(1, *several, 3, 3, 3, 4))
     program = traced.lower(lowering_platforms=(platform,)).as_text()
     assert f"stablehlo.{own}" in program
     assert f"stablehlo.{other}" not in program
