@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from mnist_flax import architecture, paths
+from mnist_flax import architecture
 from mnist_flax.errors import UserError
+from mnist_flax.system import paths
 
 DATASETS = ("mnist",)
 OPTIMIZERS = ("adam",)

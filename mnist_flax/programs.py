@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import progress as progress_lib
 from mnist_flax.epochs import EpochState, eval_epoch, full_steps, last_step, start_epoch
 from mnist_flax.ops import backends, compiler_options
 from mnist_flax.parallel import processes, sharding
 from mnist_flax.parallel.sharding import DeviceSplit
 from mnist_flax.steps import Metrics, Recipe, TrainState, init_state
+from mnist_flax.system import progress as progress_lib
 
 # How often the progress bar moves in an epoch. On CPU a dispatch costs about as much as a step:
 # 20 dispatches took 3 % of an epoch; what 8 take cannot be measured.

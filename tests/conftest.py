@@ -12,9 +12,9 @@ import jax
 import pytest
 
 import mnist_flax
-from mnist_flax import progress
 from mnist_flax.cli import jax_setup
 from mnist_flax.datasets import preparation
+from mnist_flax.system import progress
 
 # XLA compiles in half the time, and the programs are no slower where they run once. In the
 # environment, so that the processes that tests start do the same. What a run computes with its

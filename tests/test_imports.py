@@ -29,9 +29,7 @@ CORE = {
 }
 BASE = {
     "errors",
-    "paths",
-    "libraries",
-    "progress",
+    "system",
     "metrics",
     "config",
     "architecture",
@@ -44,38 +42,27 @@ BASE = {
 TABLE = {
     "errors": set(),
     "accelerators": set(),
-    "cpu": set(),
-    "libraries": set(),
+    "system": {"errors"},
     "metrics": set(),
     "architecture": {"errors"},
-    "config": {"errors", "paths", "architecture"},
-    "paths": {"errors"},
-    "progress": {"errors"},
-    "datasets": {"errors", "paths", "progress"},
+    "config": {"errors", "system", "architecture"},
+    "datasets": {"errors", "system"},
     "parallel": {"errors"},
     "ops": {"parallel"},
     **dict.fromkeys(CORE, BASE | CORE),
     "plots": {"metrics", "augment", "config"},
-    "runs": {
-        *("errors", "paths", "libraries", "progress", "config", "metrics", "plots"),
-        "parallel",
-    },
+    "runs": {"errors", "system", "config", "metrics", "plots", "parallel"},
     "train": BASE | CORE | {"runs"},
     "trained": BASE | CORE | {"runs"},
-    "cli": {"errors", "accelerators", "cpu", "paths", "config", "ops"},
-    **dict.fromkeys(
-        COMMANDS, BASE | CORE | {"cpu", "plots", "runs", "train", "trained", "cli"}
-    ),
+    "cli": {"errors", "accelerators", "system", "config", "ops"},
+    **dict.fromkeys(COMMANDS, BASE | CORE | {"plots", "runs", "train", "trained", "cli"}),
 }
 
 # What needs no accelerator must not wait for JAX to be imported.
 WITHOUT_JAX = {
     "errors",
     "accelerators",
-    "cpu",
-    "paths",
-    "libraries",
-    "progress",
+    "system",
     "metrics",
     "architecture",
     "config",

@@ -58,11 +58,11 @@ from ml_collections import ConfigDict
 
 import mnist_flax
 from mnist_flax import config as config_lib
-from mnist_flax import cpu, progress
 from mnist_flax.bench import results, torch_process
 from mnist_flax.bench.torch_process import host_threads
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import UserError
+from mnist_flax.system import cpu, progress
 
 # The fields, or groups of fields, that change the work of a step or an epoch here, but not that
 # of what is compared with.

@@ -12,7 +12,7 @@ from typing import Any
 
 from mnist_flax import config as config_lib
 from mnist_flax.errors import UserError
-from mnist_flax.paths import local_path
+from mnist_flax.system.paths import local_path
 
 _HELP = frozenset({"-h", "--help"})
 

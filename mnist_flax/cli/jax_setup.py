@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 
-from mnist_flax import accelerators, cpu, paths
+from mnist_flax import accelerators
 from mnist_flax.errors import UserError, one_line, warn
 from mnist_flax.ops import jax_settings
+from mnist_flax.system import cpu, paths
 
 _show = warnings.showwarning
 # What JAX says of an entry that was cut off, when a kill came while it was written; and of one

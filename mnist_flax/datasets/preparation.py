@@ -12,9 +12,9 @@ import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from mnist_flax import paths, progress
 from mnist_flax.datasets.mnist_idx import MnistIdx
 from mnist_flax.errors import UserError
+from mnist_flax.system import paths, progress
 
 # By the names of config.dataset; config.DATASETS lists the same ones.
 DATASETS: dict[str, type[MnistIdx]] = {"mnist": MnistIdx}

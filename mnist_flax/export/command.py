@@ -38,12 +38,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnist_flax import progress
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.export.formats import FORMATS, check_available
 from mnist_flax.export.network import Network, Program
 from mnist_flax.runs import files
+from mnist_flax.system import progress
 
 if TYPE_CHECKING:
     from mnist_flax.trained.loading import Trained

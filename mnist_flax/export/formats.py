@@ -8,9 +8,9 @@ import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mnist_flax import libraries
 from mnist_flax.errors import UserError
 from mnist_flax.export.network import Network, Program
+from mnist_flax.system import libraries
 
 
 class Format(NamedTuple):

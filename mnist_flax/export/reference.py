@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, inference, progress
+from mnist_flax import augment, inference
 from mnist_flax.errors import UserError
 from mnist_flax.models import ConvNet
+from mnist_flax.system import progress
 from mnist_flax.trained import loading
 
 

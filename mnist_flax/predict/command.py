@@ -40,8 +40,8 @@ import numpy as np
 from mnist_flax import errors
 from mnist_flax.cli import arguments, exit_status
 from mnist_flax.errors import UserError, printable
-from mnist_flax.paths import local_path
 from mnist_flax.runs import files
+from mnist_flax.system.paths import local_path
 
 if TYPE_CHECKING:
     from mnist_flax.predict.answers import Answer

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from mnist_flax import libraries
 from mnist_flax.errors import UserError
-from mnist_flax.paths import check_not_a_pipe
+from mnist_flax.system import libraries
+from mnist_flax.system.paths import check_not_a_pipe
 
 SUFFIXES = {
     ".png": "PNG",

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import mnist_flax
-from mnist_flax import augment, input_pipeline, metrics, model_table, progress
+from mnist_flax import augment, input_pipeline, metrics, model_table
 from mnist_flax import config as config_lib
 from mnist_flax.input_pipeline import Split
 from mnist_flax.metrics import Scores, wilson_interval
@@ -23,6 +23,7 @@ from mnist_flax.plots.augmentations import draw_augmentations
 from mnist_flax.plots.mistakes import Mistake, draw_mistakes, find_mistakes
 from mnist_flax.plots.themes import DARK, LIGHT, Theme
 from mnist_flax.steps import create_model
+from mnist_flax.system import progress
 from mnist_flax.trained import loading
 from mnist_flax.trained.loading import Trained
 

@@ -26,11 +26,12 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 import mnist_flax
-from mnist_flax import errors, paths
+from mnist_flax import errors
 from mnist_flax.config import flatten
 from mnist_flax.errors import UserError, WriteError
 from mnist_flax.runs import checksums, devices, files, workdirs
 from mnist_flax.runs.checksums import DamagedError
+from mnist_flax.system import paths
 
 State = TypeVar("State")
 

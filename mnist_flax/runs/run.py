@@ -12,7 +12,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import progress
 from mnist_flax.errors import UserError, warn
 from mnist_flax.parallel import processes
 from mnist_flax.runs import checkpoints, devices, files, workdirs
@@ -21,6 +20,7 @@ from mnist_flax.runs.summary import summarize
 from mnist_flax.runs.tensorboard import TensorBoardWriter
 from mnist_flax.runs.terminal import Progress, Terminal, say
 from mnist_flax.runs.writers import Answers, MetricsWriter, Writer, to_plain
+from mnist_flax.system import progress
 
 
 class Run:

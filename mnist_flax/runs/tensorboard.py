@@ -17,11 +17,12 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from mnist_flax import errors, libraries, metrics, progress
+from mnist_flax import errors, metrics
 from mnist_flax.config import flatten
 from mnist_flax.runs import files
 from mnist_flax.runs.curves_writer import not_drawn
 from mnist_flax.runs.writers import Answers
+from mnist_flax.system import libraries, progress
 
 # tensorboardX imports PyTorch where it finds it, which takes seconds and brings nothing.
 with libraries.hidden("torch"):

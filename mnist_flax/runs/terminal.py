@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnist_flax import errors, metrics, progress
+from mnist_flax import errors, metrics
 from mnist_flax.runs.writers import Answers
+from mnist_flax.system import progress
 
 # Is told, several times an epoch: the steps done, the loss of the last of them, and the share
 # of this epoch's images so far that were right.

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from mnist_flax import paths
 from mnist_flax.errors import UserError
+from mnist_flax.system import paths
 
 # The folder of the checkpoints in a workdir; see `checkpoints`.
 CHECKPOINTS = "checkpoints"

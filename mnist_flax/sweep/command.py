@@ -43,13 +43,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import errors, progress
+from mnist_flax import errors
 from mnist_flax.cli import arguments, exit_status, stopping
 from mnist_flax.errors import TrainingError, UserError
 from mnist_flax.runs import files, summary, workdirs, writers
 from mnist_flax.runs.terminal import say
 from mnist_flax.sweep import comparison, records
 from mnist_flax.sweep.records import LINES
+from mnist_flax.system import progress
 
 PICTURE = "sweep.png"
 

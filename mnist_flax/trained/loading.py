@@ -13,11 +13,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mnist_flax import config as config_lib
-from mnist_flax import errors, inference, metrics, progress
+from mnist_flax import errors, inference, metrics
 from mnist_flax.errors import UserError
 from mnist_flax.metrics import Scores
 from mnist_flax.runs import checkpoints
 from mnist_flax.steps import create_model, create_train_state
+from mnist_flax.system import progress
 from mnist_flax.trained import weights
 
 

@@ -23,7 +23,7 @@ from flax import traverse_util
 from mnist_flax import architecture as architecture_lib
 from mnist_flax import network_arrays, torch_interop
 from mnist_flax.errors import UserError
-from mnist_flax.paths import check_not_a_pipe
+from mnist_flax.system.paths import check_not_a_pipe
 
 # A network of fewer than 20,000 parameters has 160 kB in float64.
 MAX_BYTES = 2**20

@@ -86,7 +86,8 @@ def test_what_the_comparison_does_not_follow(
 
 RUN = """
 import json, os, sys
-from mnist_flax import config, progress
+from mnist_flax import config
+from mnist_flax.system import progress
 del os.environ["TQDM_DISABLE"]
 progress.PATIENCE = 0.0
 from mnist_flax.bench import command, results

@@ -9,10 +9,10 @@ import jax
 import pytest
 from helpers.nvidia_driver import fake_driver
 
-from mnist_flax import cpu
 from mnist_flax.cli import jax_setup
 from mnist_flax.errors import UserError
 from mnist_flax.ops import jax_settings
+from mnist_flax.system import cpu
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_a_user_without_a_home(monkeypatch, tmp_path):
 
 PROGRAM = """
 import jax, jax.numpy as jnp
-from mnist_flax import cpu
+from mnist_flax.system import cpu
 from mnist_flax.cli import jax_setup
 from mnist_flax.ops import jax_settings
 jax_setup.prepare()

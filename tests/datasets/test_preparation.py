@@ -355,7 +355,7 @@ def start(script: str, folder: Path) -> subprocess.Popen:
 IMPATIENT = """
 import os
 del os.environ["TQDM_DISABLE"]
-from mnist_flax import progress
+from mnist_flax.system import progress
 progress.PATIENCE = 0.0
 """
 

@@ -14,7 +14,8 @@ SMALL = [
 ]
 SHOWN_AT_ONCE = """
 import sys
-from mnist_flax import main, progress
+from mnist_flax import main
+from mnist_flax.system import progress
 progress.PATIENCE, progress._PERIOD = 0.0, 0.02
 sys.exit(main.main(sys.argv[1:]))
 """

@@ -155,7 +155,7 @@ def test_the_names_of_seeds(seeds, words):
 
 SHOWN_AT_ONCE = """
 import sys
-from mnist_flax import progress
+from mnist_flax.system import progress
 from mnist_flax.sweep import command
 progress.PATIENCE, progress._PERIOD = 0.0, 0.02
 sys.exit(command.main(sys.argv[1:]))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mnist_flax import config as config_lib
-from mnist_flax import paths
 from mnist_flax.errors import UserError
 from mnist_flax.predict import images
 from mnist_flax.runs import checkpoints
+from mnist_flax.system import paths
 from mnist_flax.trained import weights
 
 ODD = ["a[bc]d", "a\\b", "a*?b", "{a,b}", "100%#", "é ü", os.fsdecode(b"a\xffb"), "a\nb", "gs:"]

@@ -14,8 +14,8 @@ import pytest
 from helpers.terminals import run_on_terminal
 from nbclient import NotebookClient
 
-from mnist_flax import progress
 from mnist_flax.errors import UserError
+from mnist_flax.system import progress
 
 
 class Live(io.StringIO):
@@ -273,7 +273,7 @@ def test_a_width_that_nothing_says(columns: str, monkeypatch) -> None:
 
 PROGRAM = """
 import time
-from mnist_flax import progress
+from mnist_flax.system import progress
 progress.PATIENCE = 0.0
 with progress.shown("Counting the apples of all gardens"):
     time.sleep(0.5)

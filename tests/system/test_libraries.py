@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_flax import libraries
+from mnist_flax.system import libraries
 
 
 @pytest.mark.parametrize(

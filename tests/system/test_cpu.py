@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_flax import cpu
+from mnist_flax.system import cpu
 
 XEON = """\
 processor\t: 0

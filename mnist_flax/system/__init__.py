@@ -1,0 +1,1 @@
+"""Says what the machine has, and speaks to it: CPU, libraries, paths, terminal."""
