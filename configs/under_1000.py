@@ -11,13 +11,9 @@ from mnist_flax.config import default_path, load
 
 
 def get_config() -> ConfigDict:
-    """Returns configs/tiny.py with fewer features and a smaller batch."""
-    config = load(default_path().with_name("tiny.py"))
-    # 7 features instead of 22 in the layers that share a kernel.
+    """Returns configs/under_5000.py with fewer features."""
+    config = load(default_path().with_name("under_5000.py"))
+    # 7 features instead of 18 in the layers that share a kernel. The batch stays: 98.21 % on
+    # train[55000:] instead of 98.11 % with one of 128 (n = 10 each).
     config.model.architecture = "5 7 pool 7 same same pool same same"
-    # Half of tiny.py's batch gives twice the steps: 98.21 % on train[55000:] instead of
-    # 98.11 % (n = 10 each).
-    config.batch_size = 64
-    # Two thirds of its learning rate, as each step is of fewer images.
-    config.learning_rate = 0.02
     return config

@@ -43,7 +43,7 @@ def logits(
         # The last batch is filled up with black images, so that one compiled program is enough.
         full = np.zeros((size, *batch.shape[1:]), batch.dtype)
         full[: len(batch)] = batch
-        return np.asarray(_logits(model, variables, full))[: len(batch)]
+        return np.asarray(logits_of_batch(model, variables, full))[: len(batch)]
 
     return in_batches(padded, images, size)
 
@@ -116,5 +116,8 @@ def augmented_log_probabilities(
 
 
 @partial(jax.jit, static_argnums=0)
-def _logits(model: nn.Module, variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
+def logits_of_batch(
+    model: nn.Module, variables: Mapping[str, Any], images: jax.Array
+) -> jax.Array:
+    """Computes `logits` of one batch in one program: uint8[n,28,28] to float32[n,10]."""
     return jnp.asarray(model.apply(variables, augment.normalize(images), train=False))

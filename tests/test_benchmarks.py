@@ -447,6 +447,15 @@ def test_the_results_are_those_of_the_sweeps_that_are_kept(capsys):
         assert f"| {len(seeds)} | **{mean_and_sd}** |" in row
 
 
+def test_the_sweeps_that_are_kept_are_of_the_configs_as_they_are():
+    frontier = script("frontier")
+    configs = config_lib.default_path().parent
+    for folder in frontier.kept():
+        name = folder.name.partition("-")[0]
+        settings = {"": records._fields(config_lib.load(configs / f"{name}.py"))}
+        assert json.loads((folder / records.SETTINGS).read_text()) == settings, name
+
+
 def test_the_points_of_others_are_those_of_the_results():
     frontier = script("frontier")
     text = frontier.SWEEPS.parents[1].joinpath("RESULTS.md").read_text()

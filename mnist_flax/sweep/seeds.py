@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mnist_flax import augment, inference
+from mnist_flax import inference
 from mnist_flax.epochs import NO_STEP
 from mnist_flax.parallel import sharding
 from mnist_flax.parallel.sharding import DeviceSplit
@@ -127,15 +127,10 @@ class SeedPrograms:
     def _tta_accuracies(self, state: TrainState) -> list[float]:
         """Computes each seed's accuracy with test-time augmentation, 0 to 1."""
 
-        def answer(variables: dict[str, Any], images: jax.Array) -> jax.Array:
-            return jnp.asarray(
-                self._model.apply(variables, augment.normalize(images), train=False)
-            )
-
-        # The axis of seeds is behind that of the images.
-        program = jax.jit(
-            answer if self.parallel == 1 else jax.vmap(answer, (0, None), out_axes=1)
-        )
+        program: Callable[..., jax.Array] = partial(inference.logits_of_batch, self._model)
+        if self.parallel > 1:
+            # The axis of seeds is behind that of the images.
+            program = jax.jit(jax.vmap(program, (0, None), out_axes=1))
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         images, labels = (
             np.asarray(x.addressable_data(0)) for x in (self._test.images, self._test.labels)
