@@ -126,7 +126,6 @@ class SeedPrograms:
 
     def _tta_accuracies(self, state: TrainState) -> list[float]:
         """Computes each seed's accuracy with test-time augmentation, 0 to 1."""
-
         program: Callable[..., jax.Array] = partial(inference.logits_of_batch, self._model)
         if self.parallel > 1:
             # The axis of seeds is behind that of the images.
